@@ -1,0 +1,55 @@
+"""Tell whether a value function is about to blow up, when and why, and train offline agents whose values do not.
+
+Nothing heavy is imported until it is used: neither JAX nor torch is loaded before a critic of that kind is measured.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from seemrl.data.d4rl import load_d4rl
+    from seemrl.data.dataset import Dataset
+    from seemrl.errors import InputError, MissingPartError
+    from seemrl.instrument.batch import Batch
+    from seemrl.instrument.forecast import Forecast, forecast
+    from seemrl.instrument.reading import Reading, measure
+
+__all__ = [
+    "Batch",
+    "Dataset",
+    "Forecast",
+    "InputError",
+    "MissingPartError",
+    "Reading",
+    "forecast",
+    "load_d4rl",
+    "measure",
+]
+
+_HOMES = {
+    "Batch": "seemrl.instrument.batch",
+    "Dataset": "seemrl.data.dataset",
+    "Forecast": "seemrl.instrument.forecast.outlook",
+    "InputError": "seemrl.errors",
+    "MissingPartError": "seemrl.errors",
+    "Reading": "seemrl.instrument.reading",
+    "forecast": "seemrl.instrument.forecast.outlook",
+    "load_d4rl": "seemrl.data.d4rl",
+    "measure": "seemrl.instrument.reading",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("seemrl")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'seemrl' has no attribute '{name}'")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

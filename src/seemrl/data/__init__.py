@@ -1,0 +1,1 @@
+"""Offline transitions: the data set, its file formats, its checks and its collection."""

@@ -1,0 +1,22 @@
+"""The wording of refusals: one printable line that names the source and the problem."""
+
+from seemrl.errors import InputError
+
+
+def refusal(source: object, problem: str) -> InputError:
+    """The error to raise for unusable data: ``source: problem`` on one line.
+
+    File names, HDF5 keys and library messages end up in these texts and may hold line breaks or control characters;
+    both are made harmless here.
+
+    Args:
+        source: Where the data came from, mostly a path.
+        problem: What is wrong, with key and row, and what to do.
+    """
+    return InputError(one_line(f"{source}: {problem}"))
+
+
+def one_line(text: str) -> str:
+    """The text with every run of white space made one space and every unprintable character made ``?``."""
+    joined = " ".join(text.split())
+    return "".join(character if character.isprintable() else "?" for character in joined)

@@ -1,0 +1,15 @@
+"""The one exception for a user's mistake: the command line prints it as a single line and exits with 2."""
+
+
+class InputError(ValueError):
+    """Something the user gave cannot be used.
+
+    The message is one line for the person who gave it: what was wrong, where (file, key, row) and what to do.
+    """
+
+
+class MissingPartError(InputError):
+    """An optional part is not installed; the message carries the pip line that installs it."""
+
+    def __init__(self, part: str, extra: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs {part}, which is not installed; run: pip install 'seemrl[{extra}]'")
