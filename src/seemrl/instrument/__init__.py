@@ -1,0 +1,1 @@
+"""The instrument: measure a critic, forecast its values. It imports nothing from the rooms above."""

@@ -1,0 +1,142 @@
+"""What an optimizer's own state says about the size and direction of its next step."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from seemrl.errors import InputError
+
+_NO_STEP = "optimizer: it has taken no step yet, so its step sizes are undefined; read after the first update"
+
+
+@dataclass(frozen=True)
+class StepRule:
+    """A step of the form learning_rate * P * gradient, with P diagonal.
+
+    Attributes:
+        learning_rate: effective step size; momentum b is folded in as 1 / (1 - b).
+        preconditioner: the diagonal of P, an array per parameter leaf, or None for the identity.
+    """
+
+    learning_rate: float
+    preconditioner: Sequence[np.ndarray] | None
+
+
+def read_optax(state: Any, leaves: Sequence[np.ndarray], learning_rate: float | None) -> StepRule:
+    """The step rule of an optax state: SGD, or Adam, AdamW, RMSProp by their second moments; weight decay is left out.
+
+    The learning rate, momentum, ``b2`` and ``eps`` are read where ``optax.inject_hyperparams`` keeps them in the state;
+    otherwise the learning rate must be given and optax's defaults are taken for ``b2`` and ``eps``.
+
+    Raises:
+        InputError: another rule, no learning rate or momentum is known, or the moments are not the critic's.
+    """
+    import jax
+
+    nodes = {type(node).__name__: node for node in _walk(state)}
+    unknown = next((kind for kind in nodes if kind not in (*_WITHOUT_SCALE, "TraceState", *_SCALES)), None)
+    if unknown is not None or not nodes:
+        found = unknown or type(state).__name__
+        raise InputError(f"optimizer: {found} is not supported; SGD, Adam, AdamW and RMSProp are")
+    settings = {name: float(value) for node in nodes.values() for name, value in _hyperparameters(node).items()}
+    rate = learning_rate if learning_rate is not None else settings.get("learning_rate")
+    if rate is None:
+        raise InputError(
+            "optimizer: this optax state does not hold its learning rate; "
+            "pass learning_rate=..., or build the optimizer with optax.inject_hyperparams"
+        )
+    if "TraceState" in nodes:
+        if "momentum" not in settings:
+            raise InputError(
+                "optimizer: this optax state has momentum but does not hold its coefficient; "
+                "build the optimizer with optax.inject_hyperparams"
+            )
+        rate /= 1 - settings["momentum"]
+    scale = next((nodes[kind] for kind in _SCALES if kind in nodes), None)
+    if scale is None:
+        return StepRule(rate, None)
+    moments = [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(scale.nu)]
+    if [moment.shape for moment in moments] != [leaf.shape for leaf in leaves]:
+        raise InputError(
+            "optimizer: its second moments do not match the critic's parameters; pass the critic's own state"
+        )
+    return StepRule(rate, _optax_diagonal(scale, moments, settings))
+
+
+_WITHOUT_SCALE = {"EmptyState", "ScaleByScheduleState", "InjectHyperparamsState", "InjectStatefulHyperparamsState"}
+_SCALES = ("ScaleByAdamState", "ScaleByRmsState")
+
+
+def _walk(node: Any) -> list[Any]:
+    """Every state within a state; a chain is a bare tuple of them."""
+    if not isinstance(node, tuple):
+        return []
+    own = [node] if hasattr(node, "_fields") else []
+    return [*own, *(found for child in node for found in _walk(child))]
+
+
+def _hyperparameters(node: Any) -> dict[str, Any]:
+    return getattr(node, "hyperparams", {})
+
+
+def _optax_diagonal(scale: Any, moments: list[np.ndarray], settings: dict[str, float]) -> list[np.ndarray]:
+    epsilon = settings.get("eps", 1e-8)
+    if type(scale).__name__ == "ScaleByRmsState":
+        if not any(moment.any() for moment in moments):
+            raise InputError(_NO_STEP)
+        return [np.asarray(1 / np.sqrt(moment + epsilon)) for moment in moments]  # eps_in_sqrt, optax's default
+    if int(scale.count) == 0:
+        raise InputError(_NO_STEP)
+    correction = 1 - settings.get("b2", 0.999) ** int(scale.count)
+    inside = settings.get("eps_root", 0.0)
+    return [np.asarray(1 / (np.sqrt(moment / correction + inside) + epsilon)) for moment in moments]
+
+
+def read_torch(optimizer: Any, parameters: Sequence[Any], learning_rate: float | None) -> StepRule:
+    """The step rule of a torch SGD, Adam, AdamW or RMSprop that owns the critic's parameters; weight decay is left out.
+
+    Raises:
+        InputError: another optimizer, parameters it does not own or that have different settings, or no step taken.
+    """
+    name = type(optimizer).__name__
+    if name not in ("SGD", "Adam", "AdamW", "RMSprop"):
+        raise InputError(f"optimizer: {name} is not supported; SGD, Adam, AdamW and RMSprop are")
+    groups = [_owning_group(optimizer, parameter) for parameter in parameters]
+    rates = {(float(group["lr"]) if learning_rate is None else learning_rate) * _momentum(group) for group in groups}
+    if len(rates) > 1:
+        raise InputError(f"optimizer: the critic's parameters have several learning rates {sorted(rates)}; use one")
+    if name == "SGD":
+        return StepRule(rates.pop(), None)
+    diagonals = [_torch_diagonal(name, optimizer, *pair) for pair in zip(parameters, groups, strict=True)]
+    return StepRule(rates.pop(), diagonals)
+
+
+def _owning_group(optimizer: Any, parameter: Any) -> dict[str, Any]:
+    for group in optimizer.param_groups:
+        if any(owned is parameter for owned in group["params"]):
+            return group
+    raise InputError("optimizer: it does not own all of the critic's parameters; pass the critic's own optimizer")
+
+
+def _momentum(group: dict[str, Any]) -> float:
+    """What momentum makes of a steady gradient."""
+    momentum = float(group.get("momentum", 0.0))
+    return (1 - float(group.get("dampening", 0.0))) / (1 - momentum) if momentum else 1.0
+
+
+def _torch_diagonal(name: str, optimizer: Any, parameter: Any, group: dict[str, Any]) -> np.ndarray:
+    state = {key: _numbers(value) for key, value in optimizer.state.get(parameter, {}).items()}
+    if not {"square_avg", "exp_avg_sq"} & state.keys():
+        raise InputError(_NO_STEP)
+    if name == "RMSprop":
+        variance = state["square_avg"] - (state["grad_avg"] ** 2 if group["centered"] else 0.0)
+    else:
+        moment = state["max_exp_avg_sq" if group["amsgrad"] else "exp_avg_sq"]
+        variance = moment / (1 - group["betas"][1] ** float(state["step"]))
+    return np.asarray(1 / (np.sqrt(variance) + group["eps"]))
+
+
+def _numbers(value: Any) -> np.ndarray:
+    return np.asarray(value.detach().cpu().double() if hasattr(value, "detach") else value)

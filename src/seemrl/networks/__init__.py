@@ -1,0 +1,1 @@
+"""Networks whose layers record themselves for the instrument."""

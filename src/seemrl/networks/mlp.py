@@ -1,0 +1,166 @@
+"""Multi-layer perceptrons for critics and actors, with a normaliser before or after the activation of any layer."""
+
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from seemrl.instrument.kernels.recording import record
+from seemrl.networks.options import Norm, Placement
+
+
+class Linear(eqx.Module):
+    """z = x W + b; W and b start uniform in +-1/sqrt(input_size), PyTorch's default."""
+
+    weight: Float[Array, "inputs outputs"]
+    bias: Float[Array, " outputs"]
+
+    def __init__(self, input_size: int, output_size: int, *, key: PRNGKeyArray) -> None:
+        weight_key, bias_key = jax.random.split(key)
+        bound = input_size**-0.5
+        self.weight = jax.random.uniform(weight_key, (input_size, output_size), minval=-bound, maxval=bound)
+        self.bias = jax.random.uniform(bias_key, (output_size,), minval=-bound, maxval=bound)
+
+    def __call__(self, inputs: Float[Array, "batch inputs"]) -> Float[Array, "batch outputs"]:
+        """Apply the layer."""
+        return record("linear", (self.weight, self.bias), inputs, inputs @ self.weight + self.bias)
+
+
+class LayerNorm(eqx.Module):
+    """Layer normalisation over the features of one sample, with learned scale and shift (Ba et al., 2016)."""
+
+    scale: Float[Array, " features"]
+    shift: Float[Array, " features"]
+    epsilon: float = eqx.field(static=True)
+
+    def __init__(self, features: int, epsilon: float = 1e-5) -> None:
+        self.scale = jnp.ones(features)
+        self.shift = jnp.zeros(features)
+        self.epsilon = epsilon
+
+    def __call__(self, inputs: Float[Array, "batch features"]) -> Float[Array, "batch features"]:
+        """Normalise each sample, then scale and shift."""
+        centred = inputs - jnp.mean(inputs, axis=-1, keepdims=True)
+        standardised = centred * jax.lax.rsqrt(jnp.mean(centred**2, axis=-1, keepdims=True) + self.epsilon)
+        return record("scale_shift", (self.scale, self.shift), standardised, standardised * self.scale + self.shift)
+
+
+class MLP(eqx.Module):
+    """Linear layers with ReLU between them; each hidden layer may carry a normaliser.
+
+    Attributes:
+        linears: hidden layers and the output layer.
+        norms: one normaliser, or None, per hidden layer.
+        placement: "pre" normalises the linear layer's output before the ReLU, "post" the ReLU's output.
+    """
+
+    linears: tuple[Linear, ...]
+    norms: tuple[LayerNorm | None, ...]
+    placement: Placement = eqx.field(static=True)
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_sizes: Sequence[int],
+        output_size: int,
+        *,
+        norm: Norm = "none",
+        placement: Placement = "pre",
+        norm_layers: Sequence[int] | None = None,
+        key: PRNGKeyArray,
+    ) -> None:
+        """``norm_layers`` numbers the hidden layers that carry the normaliser, from 0; None means all of them."""
+        sizes = [input_size, *hidden_sizes, output_size]
+        keys = jax.random.split(key, len(sizes) - 1)
+        self.linears = tuple(Linear(a, b, key=k) for a, b, k in zip(sizes[:-1], sizes[1:], keys, strict=True))
+        chosen = range(len(hidden_sizes)) if norm_layers is None else norm_layers
+        self.norms = tuple(
+            LayerNorm(size) if norm == "layer" and number in chosen else None
+            for number, size in enumerate(hidden_sizes)
+        )
+        self.placement = placement
+
+    def __call__(self, inputs: Float[Array, "batch inputs"]) -> Float[Array, "batch outputs"]:
+        """Run the network."""
+        hidden = inputs
+        for linear, norm in zip(self.linears[:-1], self.norms, strict=True):
+            hidden = linear(hidden)
+            if norm is not None and self.placement == "pre":
+                hidden = norm(hidden)
+            hidden = jax.nn.relu(hidden)
+            if norm is not None and self.placement == "post":
+                hidden = norm(hidden)
+        return self.linears[-1](hidden)
+
+
+class TwinCritic(eqx.Module):
+    """Independent Q-networks over (observation, action); separate products beat one batched product on a CPU."""
+
+    heads: tuple[MLP, ...]
+
+    def __init__(
+        self,
+        observation_size: int,
+        action_size: int,
+        hidden_sizes: Sequence[int],
+        *,
+        heads: int = 2,
+        norm: Norm = "none",
+        placement: Placement = "pre",
+        norm_layers: Sequence[int] | None = None,
+        key: PRNGKeyArray,
+    ) -> None:
+        self.heads = tuple(
+            MLP(
+                observation_size + action_size,
+                hidden_sizes,
+                1,
+                norm=norm,
+                placement=placement,
+                norm_layers=norm_layers,
+                key=head_key,
+            )
+            for head_key in jax.random.split(key, heads)
+        )
+
+    def __call__(
+        self, observations: Float[Array, "batch observation"], actions: Float[Array, "batch action"]
+    ) -> Float[Array, "heads batch"]:
+        """Values of every head."""
+        inputs = jnp.concatenate([observations, actions], axis=-1)
+        return jnp.stack([head(inputs)[:, 0] for head in self.heads])
+
+
+class DeterministicActor(eqx.Module):
+    """observation -> action inside the box [low, high], through tanh.
+
+    Attributes:
+        low, high: bounds of each action dimension; fixed, not trained.
+    """
+
+    network: MLP
+    low: tuple[float, ...] = eqx.field(static=True)
+    high: tuple[float, ...] = eqx.field(static=True)
+
+    def __init__(
+        self,
+        observation_size: int,
+        low: Sequence[float],
+        high: Sequence[float],
+        hidden_sizes: Sequence[int],
+        *,
+        key: PRNGKeyArray,
+    ) -> None:
+        self.network = MLP(observation_size, hidden_sizes, len(low), key=key)
+        self.low, self.high = tuple(map(float, low)), tuple(map(float, high))
+
+    def __call__(self, observations: Float[Array, "batch observation"]) -> Float[Array, "batch action"]:
+        """The policy's actions."""
+        low, high = jnp.asarray(self.low), jnp.asarray(self.high)
+        return self.clip(low + (high - low) * (jnp.tanh(self.network(observations)) + 1) / 2)  # the sum rounds
+
+    def clip(self, actions: Float[Array, "batch action"]) -> Float[Array, "batch action"]:
+        """The same actions, moved to the nearest point of the box."""
+        return jnp.clip(actions, jnp.asarray(self.low), jnp.asarray(self.high))

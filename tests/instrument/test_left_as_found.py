@@ -1,0 +1,104 @@
+import functools
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+
+from cases import CASES, bias_free, bias_free_weights, policy, torch_twin, transitions
+from seemrl.errors import InputError
+from seemrl.instrument.reading import measure
+
+
+def rng_states() -> list[np.ndarray]:
+    return [torch.get_rng_state().numpy(), np.random.get_state(legacy=False)["state"]["key"]]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_torch_module_is_left_as_it_was_found(training):
+    module = torch_twin(6, 5, norm=True).train(training)
+    next(module.parameters()).requires_grad = False
+    calls: list[int] = []
+    handle = module.register_forward_hook(lambda *_: calls.append(1))
+    inputs = torch.zeros(2, 3), torch.zeros(2, 2)
+    torch.cat(module(*inputs)).sum().backward()
+    optimizer = torch.optim.Adam(module.parameters())
+    optimizer.step()
+    tensors = [*module.parameters(), *(p.grad for p in module.parameters() if p.grad is not None)]
+    before = [(tensor, tensor.data_ptr(), tensor.detach().clone()) for tensor in tensors]
+    flags = [parameter.requires_grad for parameter in module.parameters()]
+    random, default = rng_states(), torch.get_default_dtype()
+
+    measure(module, transitions(), policy, discount=0.9, optimizer=optimizer, target_critic=module, target_rate=0.1)
+
+    for tensor, address, value in before:
+        assert tensor.data_ptr() == address and tensor.dtype == torch.float32
+        assert torch.equal(tensor, value)
+    assert [parameter.requires_grad for parameter in module.parameters()] == flags
+    assert all(part.training is training for part in module.modules())
+    assert list(module._forward_hooks) == [handle.id]
+    assert all(np.array_equal(*pair) for pair in zip(random, rng_states(), strict=True))
+    assert torch.is_grad_enabled() and torch.get_default_dtype() is default
+    calls.clear()
+    module(*inputs)
+    assert calls == [1]
+
+
+def test_a_reading_without_gradients_is_the_same():
+    module, batch = torch_twin(6), transitions()
+    with torch.no_grad():
+        inside = measure(module, batch, policy, discount=0.9)
+        assert not torch.is_grad_enabled()
+    assert inside.seem == measure(module, batch, policy, discount=0.9).seem
+
+
+@pytest.mark.parametrize("name", ["two layers", "jax.tree_util.Partial"])
+@pytest.mark.parametrize("fails", [False, True])
+def test_jax_keeps_its_precision(name, fails):
+    critic = CASES[name].make()
+    before = [np.asarray(leaf).copy() for leaf in jax.tree.leaves(critic)]
+    points = jnp.ones((4, 3)), jnp.ones((4, 2))
+    values = critic(*points)
+    assert not jax.config.read("jax_enable_x64")
+    if fails:
+        with pytest.raises(InputError):
+            measure(
+                jax.tree_util.Partial(lambda critic, *points: critic(*points)[..., :3], critic),
+                transitions(),
+                policy,
+                discount=0.9,
+            )
+    else:
+        measure(critic, transitions(), policy, discount=0.9)
+    assert not jax.config.read("jax_enable_x64")
+    assert jnp.asarray(1.0).dtype == critic(*points).dtype == jnp.float32
+    np.testing.assert_array_equal(critic(*points), values)
+    for leaf, value in zip(jax.tree.leaves(critic), before, strict=True):
+        assert leaf.dtype == jnp.float32
+        np.testing.assert_array_equal(leaf, value)
+
+
+def test_a_torch_reading_never_imports_jax():
+    program = (
+        "import sys, numpy as np, torch, seemrl\n"
+        "layer = torch.nn.Linear(5, 1)\n"
+        "class Critic(torch.nn.Module):\n"
+        "    def __init__(self): super().__init__(); self.layer = layer\n"
+        "    def forward(self, s, a): return self.layer(torch.cat([s, a], 1))\n"
+        "rows = np.random.default_rng(0).normal(size=(4, 3))\n"
+        "batch = seemrl.Batch(rows, rows[:, :2], rows[:, 0], rows, np.zeros(4))\n"
+        "assert seemrl.measure(Critic(), batch, lambda s: s[:, :2], discount=0.9).finite\n"
+        "assert 'jax' not in sys.modules, 'JAX was imported'\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_weights_in_a_dictionary_are_not_changed():
+    weights = bias_free_weights((5,))
+    before = {name: np.asarray(weight).copy() for name, weight in weights.items()}
+    measure(functools.partial(bias_free, weights), transitions(), policy, discount=1.0)
+    for name, weight in weights.items():
+        np.testing.assert_array_equal(weight, before[name])

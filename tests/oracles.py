@@ -1,0 +1,176 @@
+"""What the instrument must find, by the shortest way there is: one gradient per sample, dense matrices, definitions.
+
+Nothing here is shared with the instrument. Gradients are one automatic differentiation per sample and head in float64;
+the critics of `seemrl.networks` are moreover written out a second time, in PyTorch.
+"""
+
+import copy
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+
+from seemrl.networks.mlp import MLP
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """Values (heads, points) and the gradient of each (heads, points, parameters), in the order of the parameters."""
+
+    values: np.ndarray
+    jacobian: np.ndarray
+
+
+def by_sample_in_torch(
+    heads_at: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    leaves: Sequence[torch.Tensor],
+    observations: np.ndarray,
+    actions: np.ndarray,
+) -> Gradients:
+    """One `torch.autograd.grad` per point and head; ``heads_at`` maps (points, .) to (heads, points)."""
+    points = torch.as_tensor(observations), torch.as_tensor(actions)
+    values: list[list[float]] = []
+    rows: list[list[torch.Tensor]] = []
+    for observation, action in zip(*points, strict=True):
+        heads = heads_at(observation[None], action[None])[:, 0]
+        values.append(heads.tolist())
+        rows.append([_flat_gradient(head, leaves) for head in heads])
+    jacobian = torch.stack([torch.stack(row) for row in rows], dim=1)
+    return Gradients(np.array(values).T, jacobian.numpy())
+
+
+def _flat_gradient(value: torch.Tensor, leaves: Sequence[torch.Tensor]) -> torch.Tensor:
+    gradients = torch.autograd.grad(value, leaves, retain_graph=True, allow_unused=True, materialize_grads=True)
+    return torch.cat([part.ravel() for part in gradients])
+
+
+def differentiate_module(module: torch.nn.Module, observations: np.ndarray, actions: np.ndarray) -> Gradients:
+    """A PyTorch module with respect to its trainable parameters."""
+    twin = copy.deepcopy(module).double()
+    leaves = [parameter for parameter in twin.parameters() if parameter.requires_grad]
+
+    def heads_at(observation: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        return torch.cat([head.reshape(1, -1) for head in twin(observation, action)])
+
+    return by_sample_in_torch(heads_at, leaves, observations, actions)
+
+
+class InTorch:
+    """Networks of `seemrl.networks`, written out a second time in PyTorch and float64.
+
+    Attributes:
+        leaves: their parameters, in JAX's order.
+        networks: the MLPs among them.
+    """
+
+    def __init__(self, tree: Any) -> None:
+        arrays = jax.tree.leaves(eqx.filter(tree, eqx.is_inexact_array))
+        self.leaves = [torch.tensor(np.asarray(array, np.float64), requires_grad=True) for array in arrays]
+        self._of_array = {id(array): leaf for array, leaf in zip(arrays, self.leaves, strict=True)}
+        self.networks = [node for node in jax.tree.leaves(tree, is_leaf=_is_mlp) if _is_mlp(node)]
+
+    def critic(self, observations: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
+        """Values (heads, points)."""
+        inputs = torch.cat([observations, actions], dim=1)
+        return torch.cat([self.mlp(network, inputs).T for network in self.networks])
+
+    def mlp(self, network: MLP, hidden: torch.Tensor) -> torch.Tensor:
+        """One network."""
+        of_array = self._of_array
+        for linear, norm in zip(network.linears, [*network.norms, None], strict=True):
+            hidden = hidden @ of_array[id(linear.weight)] + of_array[id(linear.bias)]
+            if linear is network.linears[-1]:
+                break
+            if norm is None:
+                hidden = torch.relu(hidden)
+                continue
+            scale, shift = of_array[id(norm.scale)], of_array[id(norm.shift)]
+            normalise = functools.partial(
+                torch.nn.functional.layer_norm, normalized_shape=scale.shape, weight=scale, bias=shift, eps=norm.epsilon
+            )
+            hidden = torch.relu(normalise(hidden)) if network.placement == "pre" else normalise(torch.relu(hidden))
+        return hidden
+
+
+def _is_mlp(node: object) -> bool:
+    return isinstance(node, MLP)
+
+
+def differentiate_mlps(critic: Any, observations: np.ndarray, actions: np.ndarray) -> Gradients:
+    """A critic made of `seemrl.networks`."""
+    written_out = InTorch(critic)
+    return by_sample_in_torch(written_out.critic, written_out.leaves, observations, actions)
+
+
+def differentiate_jax(critic: Any, observations: np.ndarray, actions: np.ndarray) -> Gradients:
+    """Any single-headed JAX critic with respect to its arrays: one `jax.grad` per point."""
+    if isinstance(critic, functools.partial):
+        critic = jax.tree_util.Partial(critic.func, *critic.args, **critic.keywords)
+    arrays, static = eqx.partition(critic, eqx.is_inexact_array)
+    with jax.enable_x64(True):
+        arrays = jax.tree.map(lambda array: jnp.asarray(np.asarray(array), jnp.float64), arrays)
+
+        def value(arrays: Any, observation: jax.Array, action: jax.Array) -> jax.Array:
+            return jnp.sum(eqx.combine(arrays, static)(observation[None], action[None]))
+
+        both = jax.jit(jax.value_and_grad(value))
+        found = [both(arrays, *point) for point in zip(observations, actions, strict=True)]
+        values = np.array([float(value) for value, _ in found])
+        rows = [np.concatenate([np.ravel(part) for part in jax.tree.leaves(gradient)]) for _, gradient in found]
+    return Gradients(values[None], np.stack(rows)[None])
+
+
+def head_weights(heads: str, target_values: np.ndarray) -> np.ndarray:
+    """Weight of each head in each target, (heads, points), by going through the points."""
+    weights = np.zeros_like(target_values)
+    for point in range(target_values.shape[1]):
+        if heads == "mean":
+            weights[:, point] = 1 / len(target_values)
+        else:
+            weights[np.argmin(target_values[:, point]), point] = 1
+    return weights
+
+
+def two_parts(
+    at_rows: Gradients, at_targets: Sequence[Gradients], bootstrap: np.ndarray, heads: str = "coupled", D: Any = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """What a gradient step with the diagonal preconditioner D does to the targets, and to the values.
+
+    The error u_hi = f_h(x_i) - (r_i + gamma (1-d_i) sum_k w_ki f_k(x*_i)) stacks all heads. The loss has the gradient
+    J^T u up to its factor; the step -D J^T u changes f through J and the targets through their own gradient.
+
+    Args:
+        at_rows: at the rows' own points.
+        at_targets: at the target's points, one for each draw of the policy; targets are their mean.
+        bootstrap: gamma (1 - d) of each row.
+        heads: how the heads form the target.
+        D: one number per parameter.
+    """
+    count = 1 if heads == "first" else len(at_rows.values)
+    J = np.concatenate(list(at_rows.jacobian[:count]))
+    target_gradient = np.zeros_like(at_rows.jacobian[0])
+    for draw in at_targets:
+        weights = head_weights(heads, draw.values[:count])
+        for head in range(count):
+            target_gradient += bootstrap[:, None] * weights[head][:, None] * draw.jacobian[head] / len(at_targets)
+    return np.concatenate([target_gradient] * count) @ (D * J).T, J @ (D * J).T
+
+
+def one_update(cross: np.ndarray, gram: np.ndarray, target_rate: float) -> np.ndarray:
+    """The matrix of one update with target averaging, column by column from the update of a unit state (q, p', p)."""
+    rows = len(gram)
+    columns: list[np.ndarray] = []
+    for unit in np.eye(3 * rows):
+        q, live, averaged = unit[:rows], unit[rows : 2 * rows], unit[2 * rows :]
+        error = q - averaged
+        q = q - gram @ error
+        live = live - cross @ error
+        averaged = averaged + target_rate * (live - averaged)
+        columns.append(np.concatenate([q, live, averaged]))
+    return np.stack(columns, axis=1)
