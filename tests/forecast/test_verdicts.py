@@ -1,0 +1,146 @@
+"""From readings to a verdict: persistence, spikes, bounds, and what a forecast says of itself."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from seemrl import Forecast, InputError, Reading, forecast
+from seemrl.files import strict
+from seemrl.instrument.forecast.verdict import PERSISTENCE, critical_point, judge
+from seemrl.instrument.reading import pack_fingerprint
+
+BOUND = 300.0
+SETTLED = pack_fingerprint(np.eye(4), 4)
+
+
+def reading(step: int, q_mean: float, rate: float | None, normalized: float = 0.1, **changes: object) -> Reading:
+    values = Reading(
+        step=step,
+        seem=normalized * 100,
+        normalized=normalized,
+        rate=rate,
+        spectral_radius=None,
+        numerical_abscissa=200.0,
+        residual=1e-15,
+        q_mean=q_mean,
+        q_max=3 * q_mean,
+        parameter_norm=20.0,
+        rows=4,
+        heads="coupled",
+        seconds=0.1,
+        fingerprint=SETTLED,
+    )
+    return replace(values, **changes)
+
+
+def grown(rates: Sequence[float], seen: Sequence[float], every: int = 100, start: float = 1.0) -> list[Reading]:
+    """Readings whose log|Q| grows by ``seen`` between them."""
+    levels = start * np.exp(np.concatenate([[0.0], np.cumsum(seen)]))
+    return [reading((i + 1) * every, float(q), rate) for i, (rate, q) in enumerate(zip(rates, levels, strict=True))]
+
+
+def test_growth_that_the_rate_explains_is_called_after_a_row_of_it_and_not_before() -> None:
+    history = grown([2e-3] * 8, [0.2] * 7)
+    verdicts = [judge(history[: n + 1], BOUND)[0] for n in range(8)]
+    assert verdicts == ["stable", *["watch"] * (PERSISTENCE - 1), *["diverging"] * (8 - PERSISTENCE)]
+
+
+@pytest.mark.parametrize(
+    ("rates", "seen", "why"),
+    [
+        ([1e-5] * 12, [0.2] * 11, "rewards move the values: the rate explains a hundredth"),
+        ([-1e-3] * 12, [0.2] * 11, "a contraction"),
+        ([5e-3] * 12, [0.05] * 11, "the fastest mode is not the one the values move along"),
+        ([5e-5] * 12, [0.005] * 11, "too little to be worth a word"),
+        ([2e-3] * 12, [-0.1] * 11, "the values fall"),
+        ([2e-3 if i % 4 == 0 else -1e-3 for i in range(12)], [0.1] * 11, "isolated spikes"),
+    ],
+)
+def test_no_alarm(rates: list[float], seen: list[float], why: str) -> None:
+    history = grown(rates, seen)
+    assert all(judge(history[: n + 1], BOUND)[0] in ("stable", "watch") for n in range(len(history))), why
+
+
+def test_an_alarm_outlives_one_quiet_pair_and_ends_after_a_row_of_them() -> None:
+    rates = [2e-3] * 8 + [-1e-3] * 8
+    history = grown(rates, [0.2] * 8 + [0.01] * 7)
+    assert judge(history[:10], BOUND)[0] == "diverging"
+    assert judge(history, BOUND)[0] == "stable"
+
+
+@pytest.mark.parametrize(
+    ("q_mean", "verdict"), [(299.0, "stable"), (301.0, "watch"), (2999.0, "watch"), (3001.0, "diverged")]
+)
+def test_the_reward_bound_decides_without_any_rate(q_mean: float, verdict: str) -> None:
+    assert judge([reading(100, q_mean, None, normalized=0.0)], BOUND)[0] == verdict
+
+
+@pytest.mark.parametrize("lost", [math.nan, math.inf])
+def test_values_that_are_not_finite_have_diverged_whatever_the_bound(lost: float) -> None:
+    history = [*grown([2e-3] * 3, [0.1] * 2), reading(400, lost, math.nan, q_max=lost, seem=lost)]
+    result = forecast(history)
+    assert result.verdict == "diverged"
+    assert "not finite" in result.reasons[0]
+
+
+def test_without_a_learning_rate_a_persistent_normalized_seem_stands_in() -> None:
+    history = [replace(item, rate=None) for item in grown([0.0] * 8, [0.2] * 7)]
+    assert judge(history, BOUND)[0] == "diverging"
+    calm = [replace(item, normalized=1e-3) for item in history]
+    assert judge(calm, BOUND)[0] == "stable"
+
+
+def test_the_critical_point_is_where_the_kernel_stops_turning_for_good() -> None:
+    turned = pack_fingerprint(np.diag([1.0, 0.0, 0.0, 0.0]), 4)
+    prints = [SETTLED, SETTLED, turned, SETTLED, SETTLED, SETTLED]
+    history = [reading((i + 1) * 100, 1.0, None, fingerprint=item) for i, item in enumerate(prints)]
+    assert critical_point(history) == 400
+    assert critical_point(history[:3]) is None
+    assert critical_point(history[:1]) is None
+
+
+def test_a_power_law_run_is_forecast_within_its_interval() -> None:
+    history = [reading(step, (step / 300) ** 3, 3.0 / step) for step in range(500, 2001, 100)]
+    result = forecast(history, reward_bound=BOUND, optimizer="adam", depth=3)
+    crash = 300 * (10 * BOUND) ** (1 / 3)
+    assert result.verdict == "diverging"
+    assert result.law == "power"
+    assert result.crash_step == pytest.approx(crash, rel=0.05)
+    assert result.crash_interval is not None and result.crash_interval[1] is not None
+    assert result.crash_interval[0] < crash < result.crash_interval[1]
+    assert result.curve is not None
+    assert result.curve.steps[0] == 2000
+    assert all(low <= mid <= high for low, mid, high in zip(*_band(result), strict=True))
+    assert any("normalized SEEM" in reason and "step 2000" in reason for reason in result.reasons)
+
+
+def _band(result: Forecast) -> tuple[list[float], list[float], list[float]]:
+    assert result.curve is not None
+    return result.curve.low, result.curve.middle, result.curve.high
+
+
+def test_without_a_bound_there_is_a_law_but_no_crash_step() -> None:
+    result = forecast(grown([2e-3] * 8, [0.2] * 7))
+    assert result.verdict == "diverging"
+    assert result.rate is not None
+    assert result.crash_step is None and result.crash_interval is None
+
+
+def test_a_healthy_run_has_neither_law_nor_crash() -> None:
+    result = forecast(grown([1e-6] * 8, [0.1] * 7), reward_bound=BOUND)
+    assert (result.verdict, result.law, result.crash_step, result.curve) == ("stable", "none", None, None)
+
+
+def test_a_forecast_is_strict_json() -> None:
+    result = forecast(grown([2e-3] * 8, [0.2] * 7), reward_bound=BOUND)
+    assert json.loads(json.dumps(strict(result.to_dict()), allow_nan=False))["verdict"] == "diverging"
+
+
+@pytest.mark.parametrize("history", [[], [reading(100, 1.0, None), reading(100, 1.0, None)]])
+def test_a_history_without_rising_steps_is_refused(history: list[Reading]) -> None:
+    with pytest.raises(InputError, match=r"^forecast: "):
+        forecast(history)
