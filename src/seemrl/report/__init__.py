@@ -1,0 +1,1 @@
+"""The HTML report: what one or several run directories say, on one self-contained page."""
