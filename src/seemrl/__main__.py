@@ -1,0 +1,7 @@
+"""``python -m seemrl``."""
+
+import sys
+
+from seemrl.cli import main
+
+sys.exit(main())

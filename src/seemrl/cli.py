@@ -1,0 +1,135 @@
+"""The command line: one verb a line, nothing heavy imported before a verb is chosen."""
+
+import contextlib
+import io
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from seemrl.data.refusals import one_line
+from seemrl.errors import InputError
+
+Config = TypeVar("Config")
+
+_RULE = re.compile(r"^[ │╭╰]*(?:─ .* )?[-─]+[ │╮╯]*$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One verb: what it says of itself, and what runs it with the arguments behind it."""
+
+    summary: str
+    run: Callable[[Sequence[str]], object]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``seemrl``; returns the exit code: 0 done, 2 bad input (one line on stderr), 130 interrupted."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        try:
+            return _dispatch(arguments)
+        finally:
+            sys.stdout.flush()  # a pipe that nobody reads is found out here, not when the interpreter exits
+    except InputError as error:
+        print(f"seemrl: error: {one_line(str(error))}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader of a pipe has seen enough; what is left goes nowhere
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nowhere, stream.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("seemrl: interrupted; what was written stays, `seemrl train --resume` continues a run", file=sys.stderr)
+        return 130
+
+
+def _dispatch(arguments: Sequence[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_help())
+        return 0
+    if arguments[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"seemrl {version('seemrl')}")
+        return 0
+    name = " ".join(arguments[:2]) if arguments[0] == "data" else arguments[0]
+    if name in ("data", "data -h", "data --help"):
+        print(_help("data "))
+        return 0
+    if name not in VERBS:
+        raise InputError(f"unknown command '{name}'; the commands are {', '.join(VERBS)}")
+    VERBS[name].run(arguments[len(name.split()) :])
+    return 0
+
+
+def _help(start: str = "") -> str:
+    lines = [f"  seemrl {name:<13}{verb.summary}" for name, verb in VERBS.items() if name.startswith(start)]
+    return "\n".join(
+        [
+            "usage: seemrl COMMAND [OPTIONS]",
+            "",
+            "Will these Q-values blow up? Train offline agents, foresee divergence, cure it.",
+            "",
+            *lines,
+            "",
+            "seemrl COMMAND --help lists its options. Exit codes: 0 done, 2 bad input.",
+        ]
+    )
+
+
+def _parse(config: type[Config], name: str, arguments: Sequence[str], default: Config | None = None) -> Config:
+    """Options into a config; a mistake becomes one line instead of tyro's box."""
+    import tyro
+
+    said = io.StringIO()
+    more: dict[str, Any] = {} if default is None else {"default": default}
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(config, prog=f"seemrl {name}", args=arguments, **more)
+    except SystemExit as error:
+        if error.code in (0, None):
+            raise
+        raise InputError(f"{_essence(said.getvalue())}; see: seemrl {name} --help") from error
+
+
+def _essence(box: str) -> str:
+    """The sentence inside tyro's box, drawn with lines or, where the terminal has no such characters, with hyphens."""
+    parts = _RULE.split(box)  # before or in the first rule stands the title
+    sentence = parts[1] if len(parts) > 1 else box
+    return " ".join(sentence.replace("│", " ").split()).rstrip(".")
+
+
+def _demo(arguments: Sequence[str]) -> None:
+    from seemrl.experiments.demo import DemoConfig, run_demo
+
+    run_demo(_parse(DemoConfig, "demo", arguments))
+
+
+def _train(arguments: Sequence[str]) -> None:
+    from seemrl.training.command import resumed_settings, run_train
+    from seemrl.training.config import TrainConfig
+
+    run_train(_parse(TrainConfig, "train", arguments, resumed_settings(arguments)))
+
+
+def _report(arguments: Sequence[str]) -> None:
+    from seemrl.report.command import ReportConfig, run_report
+
+    run_report(_parse(ReportConfig, "report", arguments))
+
+
+def _collect(arguments: Sequence[str]) -> None:
+    from seemrl.data.command import CollectConfig, run_collect
+
+    run_collect(_parse(CollectConfig, "data collect", arguments))
+
+
+VERBS = {
+    "demo": Verb("watch a run diverge, its forecast and its cure, in about 80 seconds", _demo),
+    "train": Verb("train an offline agent on an HDF5 file, with readings and forecasts", _train),
+    "report": Verb("write one HTML page about one or several runs", _report),
+    "data collect": Verb("collect transitions in a Gymnasium environment", _collect),
+}

@@ -1,0 +1,129 @@
+"""The command behind ``seemrl train``."""
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seemrl.agents.config import TD3BCConfig
+from seemrl.data.refusals import one_line
+from seemrl.errors import InputError
+from seemrl.training.backend import prepare_jax
+from seemrl.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from seemrl.training.loop import Progress, Run
+
+
+def resumed_settings(arguments: Sequence[str]) -> TrainConfig:
+    """Defaults for the command line: with --resume, those of the run in --out, so that only changes need be given.
+
+    Raises:
+        InputError: --resume names no run directory.
+    """
+    if "--resume" not in arguments:
+        return TrainConfig()
+    out = _value_of("--out", arguments)
+    if out is None:
+        raise InputError("--resume: which run? name its directory with --out")
+    from seemrl.training.run_directory import stored_description
+
+    stored = stored_description(Path(out))
+    settings: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in stored["config"].items()
+    }
+    own = {field.name for field in fields(TD3BCConfig)}
+    try:
+        parameters = TD3BCConfig(**{key: value for key, value in settings.items() if key in own})
+        config = TrainConfig(
+            hyperparameters=parameters, **{key: value for key, value in settings.items() if key not in own}
+        )
+    except TypeError as error:
+        raise InputError(f"{out}/config.json: not the settings of this version of seemrl ({error})") from error
+    return replace(config, out=out, resume=False)
+
+
+def _value_of(option: str, arguments: Sequence[str]) -> str | None:
+    for position, argument in enumerate(arguments):
+        if argument.startswith(option + "="):
+            return argument.split("=", 1)[1]
+        if argument == option and position + 1 < len(arguments):
+            return arguments[position + 1]
+    return None
+
+
+def run_train(config: TrainConfig) -> Path:
+    """Train, showing progress on stderr; prints the run directory on stdout.
+
+    Raises:
+        InputError: anything the user gave does not fit.
+        MissingPartError: the training extra is not installed.
+    """
+    prepare_jax()
+    from rich.console import Console
+
+    from seemrl.training.run_directory import sole_writer
+    from seemrl.training.setup import open_run, run_path
+
+    console = Console(stderr=True)
+
+    def notify(line: str) -> None:
+        console.print(one_line(line), markup=False, soft_wrap=True)  # paths may be long and hold [brackets]
+
+    if config.resume:
+        with sole_writer(run_path(config)):
+            return _train(open_run(config, notify), console)
+    run = open_run(config, notify)
+    with sole_writer(run.directory):
+        return _train(run, console)
+
+
+def _train(run: "Run", console: Any) -> Path:
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    from seemrl.training.events import EventLog
+    from seemrl.training.terminal import styled
+
+    events = EventLog(run.directory, run.step)
+    verdict = None
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        "left",
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[state]}"),
+    )
+    if run.step == run.config.steps:
+        console.print(f"{run.directory}: complete already, {run.step} updates", markup=False, soft_wrap=True)
+    with Bar(*columns, console=console) as bar:
+        task = bar.add_task("train", total=run.config.steps, completed=run.step, state="compiling")
+        for progress in run.train():
+            events.write(progress)
+            bar.update(task, completed=progress.step, state=_state(progress))
+            if progress.forecast is not None and progress.forecast.verdict != verdict:
+                verdict = progress.forecast.verdict
+                console.print(
+                    f"{styled(verdict)}: {progress.forecast.reasons[0]}",
+                    soft_wrap=True,
+                )
+            if progress.evaluation is not None:
+                console.print(_played(progress), soft_wrap=True)
+    events.close()
+    print(run.directory)
+    return run.directory
+
+
+def _state(progress: "Progress") -> str:
+    speed = f"{progress.metrics['updates_per_second']:.0f}/s"
+    if progress.reading is None:
+        return speed
+    return f"{speed}  |Q| {progress.reading.q_mean:.3g}  SEEM {progress.reading.normalized:+.4f}"
+
+
+def _played(progress: "Progress") -> str:
+    row = progress.evaluation
+    assert row is not None
+    score = "" if row["score_mean"] is None else f", normalised score {row['score_mean']:.1f}"
+    return f"step {progress.step}: return {row['return_mean']:.1f} over {row['episodes']} episodes{score}"

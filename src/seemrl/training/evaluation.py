@@ -1,0 +1,104 @@
+"""Play an actor in its Gymnasium environment; normalised scores as D4RL defines them."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from seemrl.errors import InputError, MissingPartError
+
+REFERENCE_RETURNS = {
+    "Hopper": (-20.272305, 3234.3),
+    "HalfCheetah": (-280.178953, 12135.0),
+    "Walker2d": (1.629008, 4592.3),
+    "Ant": (-325.6, 3879.7),
+}
+"""Mean return of a random policy and of an expert, from D4RL (Fu et al., 2020), by environment without its version."""
+
+
+@dataclass(frozen=True)
+class ActionBox:
+    """The actions an environment accepts: low <= action <= high, dimension by dimension."""
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+def normalized_score(environment: str, mean_return: float) -> float | None:
+    """100 (return - random) / (expert - random); None where D4RL has no reference."""
+    reference = REFERENCE_RETURNS.get(environment.rsplit("-v", 1)[0])
+    if reference is None:
+        return None
+    random, expert = reference
+    return 100 * (mean_return - random) / (expert - random)
+
+
+def make_environment(name: str) -> Any:
+    """One environment.
+
+    Raises:
+        InputError: Gymnasium does not know it.
+        MissingPartError: Gymnasium, or the simulator the environment needs, is not installed.
+    """
+    try:
+        import gymnasium
+    except ImportError as error:
+        raise MissingPartError("gymnasium", "train", "evaluation") from error
+    try:
+        with warnings.catch_warnings(action="ignore"):  # they say less than the refusal below
+            return gymnasium.make(name, disable_env_checker=True)
+    except gymnasium.error.DependencyNotInstalled as error:
+        raise MissingPartError("its simulator", "mujoco", f"environment {name}") from error
+    except (gymnasium.error.Error, ImportError, LookupError, TypeError, ValueError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"environment {name}: Gymnasium cannot make it ({reason})") from error
+
+
+def action_box(environment: Any, name: str) -> ActionBox:
+    """Bounds of the environment's actions.
+
+    Raises:
+        InputError: its actions are not a bounded box.
+    """
+    space = environment.action_space
+    low, high = getattr(space, "low", None), getattr(space, "high", None)
+    if low is None or high is None or low.ndim != 1 or not np.isfinite([low, high]).all():
+        raise InputError(f"environment {name}: its actions are {space}, not a bounded box; TD3+BC needs one")
+    return ActionBox(tuple(map(float, low)), tuple(map(float, high)))
+
+
+def evaluate(name: str, act: Callable[[np.ndarray], np.ndarray], episodes: int, seed: int) -> dict[str, Any]:
+    """Play whole episodes side by side, without exploration noise.
+
+    Args:
+        name: Gymnasium environment.
+        act: (episodes, observation) -> (episodes, action).
+        episodes: how many; each in an environment of its own, seeded ``seed``, ``seed + 1``, ...
+        seed: of the first episode.
+
+    Returns:
+        A row of evaluations.jsonl without its step.
+    """
+    environments = [make_environment(name) for _ in range(episodes)]
+    observations = np.stack([environment.reset(seed=seed + i)[0] for i, environment in enumerate(environments)])
+    returns = np.zeros(episodes)
+    playing = np.ones(episodes, dtype=bool)
+    while playing.any():
+        actions = act(observations)
+        for i in np.flatnonzero(playing):
+            observations[i], reward, terminated, truncated, _ = environments[i].step(actions[i])
+            returns[i] += float(reward)
+            playing[i] = not (terminated or truncated)
+    for environment in environments:
+        environment.close()
+    mean = float(returns.mean())
+    return {
+        "environment": name,
+        "episodes": episodes,
+        "return_mean": mean,
+        "return_std": float(returns.std()),
+        "score_mean": normalized_score(name, mean),
+        "returns": [float(value) for value in returns],
+    }

@@ -1,0 +1,186 @@
+"""The training loop: compiled updates between stops; at each stop what falls due is logged, read, played or saved."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from seemrl.agents.td3_bc import TD3BC, Transitions, train_updates
+from seemrl.data.dataset import Dataset
+from seemrl.files import append_json_line
+from seemrl.instrument.batch import Batch
+from seemrl.instrument.forecast import Forecast, forecast
+from seemrl.instrument.reading import Reading, measure
+from seemrl.networks.mlp import DeterministicActor
+from seemrl.training.checkpoint import load_newest, save_checkpoint
+from seemrl.training.config import TrainConfig
+from seemrl.training.evaluation import ActionBox, evaluate
+from seemrl.training.run_directory import cut_logs
+
+_READING_SEED = 0
+_EVALUATION_SEED = 1_000_000
+_POLICY_DRAWS = 2
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands at one stop; what is None was not due.
+
+    Attributes:
+        step: critic updates done.
+        metrics: means over the updates since the last stop.
+        reading: of the critic.
+        forecast: from all readings so far.
+        evaluation: a row of evaluations.jsonl.
+    """
+
+    step: int
+    metrics: dict[str, float]
+    reading: Reading | None = None
+    forecast: Forecast | None = None
+    evaluation: dict[str, Any] | None = None
+
+
+@dataclass
+class Run:
+    """One run: its agent, its data on the device, its logs.
+
+    Args:
+        config: with cadences filled in.
+        data: the data set.
+        box: bounds of the actions.
+        directory: an existing run directory.
+        environment: where to evaluate, or None.
+        reward_bound: max|r| / (1 - discount).
+    """
+
+    config: TrainConfig
+    data: Dataset
+    box: ActionBox
+    directory: Path
+    environment: str | None
+    reward_bound: float
+    readings: list[Reading] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._mean, self._deviation = (
+            self.data.observation_statistics()
+            if self.config.normalize_observations
+            else (np.zeros(self.data.observation_size, np.float32), np.ones(self.data.observation_size, np.float32))
+        )
+        columns = (
+            self._normalized(self.data.observations),
+            self.data.actions,
+            self.data.rewards,
+            self._normalized(self.data.next_observations),
+            self.data.terminals.astype(np.float32),
+        )
+        self._transitions = Transitions(*map(jnp.asarray, columns))
+        rows = self.data.batch_rows(self.config.reading_rows, _READING_SEED)
+        self._batch = Batch(*(column[rows] for column in columns))
+        self.agent = TD3BC.create(
+            self.config.hyperparameters, self.data.observation_size, self.box.low, self.box.high, self.config.seed
+        )
+        self.step = 0
+
+    def restore(self, warn: Callable[[str], object]) -> None:
+        """Go back to the newest whole checkpoint (or the start), logs included; ``warn`` hears of damaged ones."""
+        found = load_newest(self.directory / "checkpoints", self.agent, warn)
+        if found is not None:
+            self.agent, self.step = found
+        rows = cut_logs(self.directory, self.step)
+        self.readings = [Reading.from_dict(row) for row in rows["readings.jsonl"]]
+
+    def train(self) -> Iterator[Progress]:
+        """Train to the last step, yielding at each stop after everything due there is on the disk."""
+        config = self.config
+        cadences = (config.read_every, config.evaluate_every, config.checkpoint_every)
+        while self.step < config.steps:
+            stop = min(config.steps, *((self.step // cadence + 1) * cadence for cadence in cadences))
+            started = perf_counter()
+            self.agent, info = train_updates(self._transitions, self.agent, stop - self.step, config.batch_size)
+            metrics = {name: float(value) for name, value in info.items()}
+            metrics["updates_per_second"] = (stop - self.step) / (perf_counter() - started)
+            self.step = stop
+            progress = Progress(stop, metrics, *self._read(metrics), self._evaluate())
+            if self._due(config.checkpoint_every):
+                save_checkpoint(self.directory / "checkpoints", self.agent, self.step)
+            yield progress
+
+    def act(self, observations: np.ndarray) -> np.ndarray:
+        """The actor's actions at raw observations, (batch, action)."""
+        actions = _act(self.agent.actor, jnp.asarray(self._normalized(observations)))
+        return np.asarray(actions)
+
+    def _normalized(self, observations: np.ndarray) -> np.ndarray:
+        return ((observations - self._mean) / self._deviation).astype(np.float32)
+
+    def _due(self, cadence: int) -> bool:
+        return self.step % cadence == 0 or self.step == self.config.steps
+
+    def _read(self, metrics: dict[str, float]) -> tuple[Reading | None, Forecast | None]:
+        if not self._due(self.config.read_every):
+            return None, None
+        append_json_line(self.directory / "metrics.jsonl", {"step": self.step, **metrics})
+        reading = self.measure()
+        cosine = reading.ntk_cosine(self.readings[-1]) if self.readings else None
+        self.readings.append(reading)
+        outlook = forecast(
+            self.readings,
+            reward_bound=self.reward_bound or None,
+            optimizer=self.config.hyperparameters.optimizer,
+            depth=self.homogeneous_depth,
+        )
+        row = reading.to_dict() | {"ntk_cosine": cosine, "forecast": outlook.to_dict()}
+        append_json_line(self.directory / "readings.jsonl", row)
+        return reading, outlook
+
+    @property
+    def homogeneous_depth(self) -> int | None:
+        """Layers with weights of a critic without normalisers (theorems on growth apply to it), or None."""
+        parameters = self.config.hyperparameters
+        return len(parameters.hidden_sizes) + 1 if parameters.critic_norm == "none" else None
+
+    def measure(self) -> Reading:
+        """A reading of the critic now, with the target as training uses it and the same noise every time."""
+        parameters = self.config.hyperparameters
+        agent, keys = self.agent, iter(jax.random.split(jax.random.key(_READING_SEED), _POLICY_DRAWS + 2))
+
+        def policy(next_observations: np.ndarray) -> jax.Array:
+            return _target_actions(agent, jnp.asarray(next_observations, jnp.float32), next(keys))
+
+        return measure(
+            agent.critic,
+            self._batch,
+            policy,
+            discount=parameters.discount,
+            optimizer=agent.critic_optimizer_state,
+            target_critic=agent.target_critic,
+            target_rate=parameters.target_rate,
+            target_period=parameters.policy_frequency,
+            policy_draws=_POLICY_DRAWS,
+            step=self.step,
+        )
+
+    def _evaluate(self) -> dict[str, Any] | None:
+        if self.environment is None or not self._due(self.config.evaluate_every):
+            return None
+        row = evaluate(self.environment, self.act, self.config.evaluation_episodes, _EVALUATION_SEED + self.config.seed)
+        append_json_line(self.directory / "evaluations.jsonl", {"step": self.step, **row})
+        return row
+
+
+@eqx.filter_jit
+def _act(actor: DeterministicActor, observations: jax.Array) -> jax.Array:
+    return actor(observations)
+
+
+@eqx.filter_jit
+def _target_actions(agent: TD3BC, next_observations: jax.Array, key: jax.Array) -> jax.Array:
+    return agent.target_actions(next_observations, key)

@@ -1,0 +1,145 @@
+"""The run directory: who may write in it, how a run begins, and how a killed one is picked up."""
+
+import dataclasses
+import fcntl
+import json
+import os
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from seemrl.data.dataset import Dataset
+from seemrl.errors import InputError
+from seemrl.files import read_json_lines, write_json, write_json_lines
+from seemrl.training.config import TrainConfig
+
+LOGS = ("metrics.jsonl", "readings.jsonl", "evaluations.jsonl")
+_NOT_PART_OF_THE_RUN = frozenset({"data", "out", "resume"})  # where things lie; the data's content is compared instead
+
+
+def flat_settings(config: TrainConfig) -> dict[str, Any]:
+    """The settings of a run as one flat mapping, the agent's among them, in JSON's types."""
+    settings = dataclasses.asdict(config)
+    return json.loads(json.dumps(settings.pop("hyperparameters") | settings))
+
+
+def description(config: TrainConfig, data: Dataset, run: Path, environment: str | None) -> dict[str, Any]:
+    """What config.json says."""
+    discount = config.hyperparameters.discount
+    return {
+        "format": 1,
+        "seemrl_version": version("seemrl"),
+        "agent": config.agent,
+        "label": config.label or run.name,
+        "config": flat_settings(config),
+        "reward_bound": data.reward_bound(discount),
+        "data": {
+            "source": data.source,
+            "environment": environment,
+            "rows": len(data),
+            "fingerprint": data.fingerprint(),
+            "max_abs_reward": data.max_abs_reward,
+            "observation_size": data.observation_size,
+            "action_size": data.action_size,
+        },
+    }
+
+
+def begin(run: Path, described: Mapping[str, Any]) -> None:
+    """Make a new run directory.
+
+    Raises:
+        InputError: it exists and is not empty, or it cannot be written.
+    """
+    try:
+        if run.exists() and (not run.is_dir() or any(entry.suffix != ".tmp" for entry in run.iterdir())):
+            remedy = "add --resume to continue it, or choose another --out" if is_run(run) else "choose another --out"
+            raise InputError(f"{run}: exists already; {remedy}")
+        run.mkdir(parents=True, exist_ok=True)
+        write_json(run / "config.json", described)
+    except OSError as error:
+        raise InputError(f"{run}: cannot be written ({error.strerror}); choose another --out") from error
+
+
+def is_run(run: Path) -> bool:
+    """Whether this is a run directory."""
+    return (run / "config.json").is_file()
+
+
+def stored_description(run: Path) -> dict[str, Any]:
+    """The config.json of a run.
+
+    Raises:
+        InputError: there is none, or it cannot be read.
+    """
+    path = run / "config.json"
+    try:
+        described = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(described["config"], dict) or not isinstance(described["data"], dict):
+            raise TypeError
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if not run.exists():
+            raise InputError(f"{run}: no such run directory; leave --resume out to start one") from error
+        raise InputError(f"{run}: not a run directory, it has no config.json; check --out") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: cannot be read as a run's settings; start a new run") from error
+    return described
+
+
+def check_same(run: Path, stored: Mapping[str, Any], described: Mapping[str, Any]) -> None:
+    """Refuse to continue a run with other settings or other data.
+
+    Raises:
+        InputError: names the first key that differs and both values.
+    """
+    before, now = stored["config"], described["config"]
+    for key in sorted(before.keys() | now.keys()):
+        if key not in _NOT_PART_OF_THE_RUN and before.get(key) != now.get(key):
+            raise InputError(
+                f"{run}: --resume with a different configuration: {key} was {before.get(key)!r} and is now "
+                f"{now.get(key)!r}; leave the option out, or start a new run with another --out"
+            )
+    if stored["data"].get("fingerprint") != described["data"]["fingerprint"]:
+        raise InputError(
+            f"{run}: --resume with different data: the content of {described['data']['source']} is not what the run "
+            f"began with ({stored['data'].get('source')}); give that file with --data"
+        )
+
+
+def cut_logs(run: Path, step: int) -> dict[str, list[dict[str, Any]]]:
+    """Drop the rows that a killed run wrote after its last checkpoint; returns what is left, by file.
+
+    Raises:
+        InputError: a line before the last is broken; no killed process leaves that, and nothing is dropped.
+    """
+    rows = {name: read_json_lines(run / name) for name in LOGS}
+    kept = {name: [row for row in rows[name] if int(row["step"]) <= step] for name in LOGS}
+    for name in LOGS:
+        if (run / name).exists():
+            write_json_lines(run / name, kept[name])
+    return kept
+
+
+@contextmanager
+def sole_writer(run: Path) -> Generator[None]:
+    """Hold the run directory; the lock falls with the process, however it ends.
+
+    Raises:
+        InputError: another process is writing in it, or this one may not.
+    """
+    try:
+        descriptor = os.open(run / ".lock", os.O_CREAT | os.O_RDWR, 0o666)
+    except OSError as error:
+        raise InputError(f"{run}: cannot be written ({error.strerror}); check its permissions") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                f"{run}: another process is training in it; wait for it or choose another --out"
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)

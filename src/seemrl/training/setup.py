@@ -1,0 +1,79 @@
+"""From settings to a run that is ready to train: every check happens here, before anything is written."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from seemrl.data.d4rl import load_d4rl
+from seemrl.data.dataset import Dataset, check_actions_in_box
+from seemrl.errors import InputError, MissingPartError
+from seemrl.training.config import TrainConfig
+from seemrl.training.evaluation import ActionBox, action_box, make_environment
+from seemrl.training.loop import Run
+from seemrl.training.run_directory import begin, check_same, description, stored_description
+
+
+def run_path(config: TrainConfig) -> Path:
+    """Where the run goes."""
+    return Path(config.out or Path("runs") / f"{Path(config.data).stem}-{config.agent}-seed{config.seed}")
+
+
+def open_run(config: TrainConfig, notify: Callable[[str], object], data: Dataset | None = None) -> Run:
+    """Check everything, then begin a new run or restore the one to be resumed.
+
+    Args:
+        config: the settings.
+        notify: called with a line where something is not as expected but training can go on.
+        data: the data set; read from ``config.data`` if not given.
+
+    Raises:
+        InputError: anything the user gave does not fit; nothing has been written then.
+    """
+    config.check()
+    config = config.with_cadences()
+    if data is None:
+        if not config.data:
+            raise InputError("--data: no data file given; name an HDF5 file in D4RL's layout")
+        data = load_d4rl(config.data)
+    environment, box = _environment(config, data, notify)
+    check_actions_in_box(data, np.asarray(box.low), np.asarray(box.high))
+    path = run_path(config)
+    described = description(config, data, path, environment)
+    if config.resume:
+        check_same(path, stored_description(path), described)
+    else:
+        begin(path, described)
+    run = Run(config, data, box, path, environment, described["reward_bound"])
+    if config.resume:
+        run.restore(notify)
+    return run
+
+
+def _environment(config: TrainConfig, data: Dataset, notify: Callable[[str], object]) -> tuple[str | None, ActionBox]:
+    """The environment to evaluate in, if any, and the box of the actions."""
+    assumed = ActionBox((-1.0,) * data.action_size, (1.0,) * data.action_size)
+    name = config.env or data.environment or "none"
+    if name == "none":
+        return None, assumed
+    if ":" in name and not config.env:  # Gymnasium imports the module before the colon: no data file decides that
+        notify(f"no evaluation: {data.source} names the environment {name}, a module to import; to do so, give --env")
+        return None, assumed
+    try:
+        environment = make_environment(name)
+    except (InputError, MissingPartError) as error:
+        if config.env:
+            raise
+        notify(f"no evaluation: {error}")
+        return None, assumed
+    try:
+        box = action_box(environment, name)
+        shape = environment.observation_space.shape
+    finally:
+        environment.close()
+    if shape != (data.observation_size,) or len(box.low) != data.action_size:
+        raise InputError(
+            f"{data.source}: observations have {data.observation_size} numbers and actions {data.action_size}, but "
+            f"{name} has {shape} and ({len(box.low)},); name the right one with --env, or --env none"
+        )
+    return name, box
