@@ -1,0 +1,1 @@
+"""Named experiments: each is a command that ends in something to look at."""
