@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from seemrl.errors import InputError, MissingPartError
+from seemrl.instrument.kernels.heads import head_first
 from seemrl.instrument.kernels.layerwise import LayerTrace
 from seemrl.instrument.kernels.recording import Recording, recording
 from seemrl.instrument.optimizers import StepRule, read_optax
@@ -82,28 +83,9 @@ class JaxCritic:
         return jax.tree.unflatten(structure, [jnp.asarray(leaf) for leaf in self.leaves]), self._static
 
 
-def head_first(values: Any, points: int) -> Any:
-    """Critic output as (heads, points).
-
-    Raises:
-        InputError: the output is none of (points,), (points, 1), (heads, points) or a tuple of such heads.
-    """
-    if isinstance(values, tuple | list):
-        return jnp.concatenate([head_first(value, points) for value in values])
-    if values.shape == (points,):
-        return values[None]
-    if values.shape == (points, 1):
-        return values.T
-    if values.ndim == 2 and values.shape[1] == points:
-        return values
-    raise InputError(
-        f"critic: its output has shape {tuple(values.shape)} for {points} rows; "
-        "it must be (rows,), (rows, 1), (heads, rows) or a tuple of (rows,) heads"
-    )
-
-
 def _heads(parameters: Any, static: Any, observations: jax.Array, actions: jax.Array) -> jax.Array:
-    return head_first(eqx.combine(parameters, static)(observations, actions), observations.shape[0])
+    values = eqx.combine(parameters, static)(observations, actions)
+    return head_first(values, observations.shape[0], jnp.concatenate)
 
 
 @eqx.filter_jit

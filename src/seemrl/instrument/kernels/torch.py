@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from seemrl.errors import InputError
+from seemrl.instrument.kernels.heads import head_first
 from seemrl.instrument.kernels.layerwise import LayerTrace
 from seemrl.instrument.optimizers import StepRule, read_torch
 
@@ -46,7 +47,7 @@ class TorchCritic:
     def __call__(self, observations: np.ndarray, actions: np.ndarray) -> np.ndarray:
         """Values (heads, points)."""
         with torch.no_grad():
-            return _heads(self._module(*_tensors(observations, actions)), len(observations)).numpy()
+            return head_first(self._module(*_tensors(observations, actions)), len(observations), torch.cat).numpy()
 
     def traces(
         self, observations: np.ndarray, actions: np.ndarray, preconditioner: Sequence[np.ndarray] | None
@@ -69,7 +70,7 @@ class TorchCritic:
     ) -> np.ndarray:
         def heads_at(parameter: torch.Tensor, observation: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
             output = torch.func.functional_call(self._module, {name: parameter}, (observation[None], action[None]))
-            return _heads(output, 1)[:, 0]
+            return head_first(output, 1, torch.cat)[:, 0]
 
         with torch.enable_grad():
             jacobian = torch.func.vmap(torch.func.jacrev(heads_at), in_dims=(None, 0, 0))(value, observations, actions)
@@ -78,18 +79,3 @@ class TorchCritic:
 
 def _tensors(*arrays: np.ndarray) -> tuple[torch.Tensor, ...]:
     return tuple(torch.as_tensor(array, dtype=torch.float64) for array in arrays)
-
-
-def _heads(values: Any, points: int) -> torch.Tensor:
-    if isinstance(values, tuple | list):
-        return torch.cat([_heads(value, points) for value in values])
-    if values.shape == (points,):
-        return values[None]
-    if values.shape == (points, 1):
-        return values.T
-    if values.ndim == 2 and values.shape[1] == points:
-        return values
-    raise InputError(
-        f"critic: its output has shape {tuple(values.shape)} for {points} rows; "
-        "it must be (rows,), (rows, 1), (heads, rows) or a tuple of (rows,) heads"
-    )
