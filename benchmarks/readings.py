@@ -1,4 +1,4 @@
-"""What a reading costs: beside the updates it is taken between, and beside the same reading from per-sample gradients.
+"""What readings cost a training run at the default cadence, and beside the same reading from per-sample gradients.
 
 python -m benchmarks.readings      (about two minutes on two cores)
 """
@@ -25,7 +25,7 @@ from seemrl.training.config import TrainConfig  # noqa: E402
 from seemrl.training.loop import Run  # noqa: E402
 from seemrl.training.setup import open_run  # noqa: E402
 
-_UPDATES = 1000
+_UPDATES = TrainConfig().with_cadences().read_every  # as in a run of default length
 _REPEATS = 5
 
 
@@ -45,7 +45,9 @@ def main() -> None:
         run = open_run(config, print, load_embedded_hopper())
         stops = run.train()
         next(stops)  # compiles
-        updates = _UPDATES / next(stops).metrics["updates_per_second"]
+        updates, every = _UPDATES / next(stops).metrics["updates_per_second"], _times(run.measure)
+        print(f"{_UPDATES} updates: {updates:.2f} s; the reading after them: {median(every):.3f} s")
+        print(f"share of readings in the time of training: {median(every) / (updates + median(every)):.2%}")
         _report(run, updates)
 
 
@@ -55,10 +57,10 @@ def _report(run: Run, updates: float) -> None:
     unrecorded = _Unrecorded(run.agent.critic, jax.numpy.ones(()))
     base: float | None = None
     for name, read in {
-        "reading, 128 rows, plain": lambda: _read(run, run.agent.critic, 128),
+        "reading, 96 rows, plain": lambda: _read(run, run.agent.critic, 96),
         "the same as in training: Adam, target averaging, 2 noise draws": run.measure,
         "reading, 256 rows, plain": lambda: _read(run, run.agent.critic, 256),
-        "reading, 128 rows, plain, from per-sample gradients": lambda: _read(run, unrecorded, 128),
+        "reading, 96 rows, plain, from per-sample gradients": lambda: _read(run, unrecorded, 96),
     }.items():
         times = _times(read)
         base = base or median(times)

@@ -10,16 +10,16 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import torch
 
+from architectures import ACTION, ARCHITECTURES, OBSERVATION, ROWS
 from oracles import Gradients, differentiate_jax, differentiate_mlps, differentiate_module
 from seemrl.instrument.batch import Batch
 from seemrl.networks.mlp import MLP, TwinCritic
 
 Critic = TypeVar("Critic")
 Options = ParamSpec("Options")
-
-OBSERVATION, ACTION, ROWS = 3, 2, 12
 
 
 def transitions(rows: int = ROWS, seed: int = 0) -> Batch:
@@ -249,21 +249,31 @@ def torch_single(*hidden_sizes: int, norm: bool = False, bias: bool = True) -> t
     return TorchTwin(functools.partial(torch_layers, *hidden_sizes, norm=norm, bias=bias))
 
 
-def _frozen_first_layer() -> torch.nn.Module:
-    module = torch_twin(6, 5)
-    for name, parameter in module.named_parameters():
-        parameter.requires_grad = ".0." not in name
-    return module
-
-
 def _torch_cases() -> dict[str, Case]:
     return {
         "torch": Case(functools.partial(torch_single, 6), differentiate_module),
         "torch twin": Case(functools.partial(torch_twin, 6, 5), differentiate_module, 2),
-        "torch twin with LayerNorm": Case(functools.partial(torch_twin, 6, 5, norm=True), differentiate_module, 2),
-        "torch twin with a frozen layer": Case(_frozen_first_layer, differentiate_module, 2),
         "torch heads on one trunk": Case(seeded(TorchTrunk), differentiate_module, 2),
+    } | {
+        f"torch: {name}": Case(seeded(make), differentiate_module, heads)
+        for name, (make, heads) in ARCHITECTURES.items()
     }
+
+
+def adam_of(critic: Any) -> Any:
+    """A critic's torch optimizer or optax state after a step by gradients of different sizes."""
+    random = np.random.default_rng(0)
+    if isinstance(critic, torch.nn.Module):
+        optimizer = torch.optim.Adam(critic.parameters(), lr=0.0)  # the critic stays where it is
+        for parameter in critic.parameters():
+            parameter.grad = torch.as_tensor(np.exp(random.normal(size=tuple(parameter.shape)))).to(parameter.dtype)
+        optimizer.step()
+        optimizer.param_groups[0]["lr"] = 1e-3
+        return optimizer
+    arrays = eqx.filter(critic, eqx.is_inexact_array)
+    rule = optax.inject_hyperparams(optax.adam)(learning_rate=1e-3)
+    gradient = jax.tree.map(lambda leaf: jnp.asarray(np.exp(random.normal(size=leaf.shape)), leaf.dtype), arrays)
+    return rule.update(gradient, rule.init(arrays), arrays)[1]
 
 
 CASES = _jax_cases() | _torch_cases()

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
+from torch.overrides import TorchFunctionMode
 
 from seemrl.networks.mlp import MLP
 
@@ -51,14 +52,33 @@ def _flat_gradient(value: torch.Tensor, leaves: Sequence[torch.Tensor]) -> torch
 
 
 def differentiate_module(module: torch.nn.Module, observations: np.ndarray, actions: np.ndarray) -> Gradients:
-    """A PyTorch module with respect to its trainable parameters."""
+    """A PyTorch module with respect to its trainable parameters: the function that they define in float64."""
     twin = copy.deepcopy(module).double()
     leaves = [parameter for parameter in twin.parameters() if parameter.requires_grad]
 
     def heads_at(observation: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
-        return torch.cat([head.reshape(1, -1) for head in twin(observation, action)])
+        with _OnlyFloat64():
+            output = twin(observation, action)
+        heads = output if isinstance(output, tuple | list) else [output]
+        return torch.cat([head.reshape(-1, 1) for head in heads])  # of one point every number is a head
 
     return by_sample_in_torch(heads_at, leaves, observations, actions)
+
+
+class _OnlyFloat64(TorchFunctionMode):
+    """Every cast to a floating type is one to float64."""
+
+    NAMED = (torch.Tensor.float, torch.Tensor.half, torch.Tensor.bfloat16)
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function in self.NAMED:
+            return args[0].double()
+
+        def widened(value: Any) -> Any:
+            return torch.float64 if isinstance(value, torch.dtype) and value.is_floating_point else value
+
+        named = {key: widened(value) for key, value in (kwargs or {}).items()}
+        return function(*[widened(value) for value in args], **named)
 
 
 class InTorch:
@@ -174,3 +194,14 @@ def one_update(cross: np.ndarray, gram: np.ndarray, target_rate: float) -> np.nd
         averaged = averaged + target_rate * (live - averaged)
         columns.append(np.concatenate([q, live, averaged]))
     return np.stack(columns, axis=1)
+
+
+def moving_update(cross: np.ndarray, gram: np.ndarray, target_rate: float) -> np.ndarray:
+    """`one_update` of states that differ: what is the same for q, p' and p stands still, and is divided out.
+
+    It acts on (p - q, p' - p); the state (0, a + b, a) stands for the pair (a, b).
+    """
+    identity, zero = np.eye(len(gram)), np.zeros_like(gram)
+    pair = np.block([[-identity, zero, identity], [zero, identity, -identity]])
+    state = np.block([[zero, zero], [identity, identity], [identity, zero]])
+    return pair @ one_update(cross, gram, target_rate) @ state

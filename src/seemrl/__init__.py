@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from seemrl.errors import InputError, MissingPartError
     from seemrl.instrument.batch import Batch
     from seemrl.instrument.forecast import Forecast, forecast
-    from seemrl.instrument.reading import Reading, measure
+    from seemrl.instrument.measure import measure
+    from seemrl.instrument.reading import Reading
 
 __all__ = [
     "Batch",
@@ -35,7 +36,7 @@ _HOMES = {
     "Reading": "seemrl.instrument.reading",
     "forecast": "seemrl.instrument.forecast.outlook",
     "load_d4rl": "seemrl.data.d4rl",
-    "measure": "seemrl.instrument.reading",
+    "measure": "seemrl.instrument.measure",
 }
 
 

@@ -14,7 +14,7 @@ from seemrl.instrument.forecast.verdict import PERSISTENCE, critical_point, judg
 from seemrl.instrument.reading import pack_fingerprint
 
 BOUND = 300.0
-SETTLED = pack_fingerprint(np.eye(4), 4)
+SETTLED = pack_fingerprint(np.eye(4)[None])
 
 
 def reading(step: int, q_mean: float, rate: float | None, normalized: float = 0.1, **changes: object) -> Reading:
@@ -22,15 +22,20 @@ def reading(step: int, q_mean: float, rate: float | None, normalized: float = 0.
         step=step,
         seem=normalized * 100,
         normalized=normalized,
+        normalized_error=None,
         rate=rate,
+        rate_error=None,
         spectral_radius=None,
         numerical_abscissa=200.0,
         residual=1e-15,
+        leading=(),
         q_mean=q_mean,
         q_max=3 * q_mean,
         parameter_norm=20.0,
         rows=4,
         heads="coupled",
+        method="dense float64",
+        by_sample=(),
         seconds=0.1,
         fingerprint=SETTLED,
     )
@@ -95,7 +100,7 @@ def test_without_a_learning_rate_a_persistent_normalized_seem_stands_in() -> Non
 
 
 def test_the_critical_point_is_where_the_kernel_stops_turning_for_good() -> None:
-    turned = pack_fingerprint(np.diag([1.0, 0.0, 0.0, 0.0]), 4)
+    turned = pack_fingerprint(np.diag([1.0, 0.0, 0.0, 0.0])[None])
     prints = [SETTLED, SETTLED, turned, SETTLED, SETTLED, SETTLED]
     history = [reading((i + 1) * 100, 1.0, None, fingerprint=item) for i, item in enumerate(prints)]
     assert critical_point(history) == 400

@@ -13,7 +13,7 @@ import torch
 from cases import ACTION, OBSERVATION, ROWS, policy, torch_single, torch_twin, transitions, twin
 from seemrl.errors import InputError
 from seemrl.instrument.batch import Batch
-from seemrl.instrument.reading import measure
+from seemrl.instrument.measure import measure
 
 
 def assert_refused(says: str, call: Callable[[], Any]) -> None:

@@ -1,25 +1,69 @@
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cases import ACTION, CASES, OBSERVATION, gradients, policy, transitions, twin
+from cases import ACTION, CASES, DRAWS, OBSERVATION, ROWS, gradients, target_actions, transitions, twin
 from oracles import Gradients
 from seemrl.instrument.kernels import Critic, layerwise, open_critic
-from seemrl.instrument.kernels.layerwise import LayerTrace, kernel_blocks
+from seemrl.instrument.kernels.layerwise import KernelBlocks, kernel_blocks
 from seemrl.instrument.kernels.recording import record, recording
+from seemrl.instrument.kernels.traces import LayerTrace, Traced
 
-AGREEMENT = 1e-12
+AGREEMENT = 1e-10
 WITHOUT_FORMULA = {
     "eqx.nn.MLP",
     "functools.partial",
     "jax.tree_util.Partial",
     "beside a free parameter",
     "sample by sample",
-    *(name for name in CASES if name.startswith("torch")),
 }
-Points = tuple[np.ndarray, np.ndarray]
+IN_JAX = [name for name in CASES if not name.startswith("torch")]
+
+
+def points(random: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """The rows' own points, then those of each draw's targets."""
+    batch, answers = transitions(), target_actions(random)
+    observations = np.concatenate([batch.observations, *[batch.next_observations] * len(answers)])
+    return observations, np.concatenate([batch.actions, *answers])
+
+
+def random_shares(heads: int, draws: int = 1) -> np.ndarray:
+    """What every head gives to every target; none is zero, and none like another."""
+    return np.random.default_rng(7).uniform(0.2, 1, size=(heads, draws, ROWS))
+
+
+def random_weights(critic: Critic) -> list[np.ndarray]:
+    random = np.random.default_rng(5)
+    return [np.asarray(np.exp(random.normal(scale=2, size=leaf.shape))) for leaf in critic.leaves]
+
+
+def assert_products(
+    found: KernelBlocks,
+    at_rows: Gradients,
+    at_targets: Sequence[Gradients],
+    shares: np.ndarray,
+    weights: np.ndarray | float = 1.0,
+) -> None:
+    """Every pair of heads, each to the accuracy of its own size; heads that share nothing have a block of zeros."""
+    heads = len(shares)
+    gram = found.gram.reshape(heads, ROWS, heads, ROWS)
+    cross = found.cross.reshape(ROWS, heads, ROWS)
+    targets = sum(
+        share[:, None] * gradient
+        for draw, by_head in enumerate(at_targets)
+        for share, gradient in zip(shares[:, draw], by_head.jacobian, strict=True)
+    )
+    for g in range(heads):
+        right = (weights * at_rows.jacobian[g]).T
+        assert_block(cross[:, g], targets @ right, f"targets, head {g}")
+        for h in range(heads):
+            assert_block(gram[h, :, g], at_rows.jacobian[h] @ right, f"heads {h}, {g}")
+
+
+def assert_block(found: np.ndarray, wanted: np.ndarray, where: str) -> None:
+    assert np.linalg.norm(found - wanted) <= AGREEMENT * np.linalg.norm(wanted), where
 
 
 @pytest.fixture(scope="module", params=CASES)
@@ -33,83 +77,115 @@ def critic(name: str) -> Critic:
 
 
 @pytest.fixture(scope="module")
-def wanted(name: str) -> Gradients:
-    """At the rows' own points, then at the targets'."""
+def traced(critic: Critic) -> Traced:
+    values, layers = critic.trace(*points())
+    return Traced(values, list(layers))
+
+
+def test_values_are_those_of_the_critic(name, critic, traced: Traced):
     at_rows, (at_targets,) = gradients(name)
-    return Gradients(
-        np.concatenate([at_rows.values, at_targets.values], axis=1),
-        np.concatenate([at_rows.jacobian, at_targets.jacobian], axis=1),
-    )
+    wanted = np.concatenate([at_rows.values, at_targets.values], axis=1)
+    for values in (critic(*points()), traced.values):
+        assert values.shape == (CASES[name].heads, 2 * ROWS)
+        np.testing.assert_allclose(values, wanted, rtol=1e-12, atol=1e-13)
 
 
-@pytest.fixture(scope="module")
-def points() -> Points:
-    batch = transitions()
-    return (
-        np.concatenate([batch.observations, batch.next_observations]),
-        np.concatenate([batch.actions, policy(batch.next_observations)]),
-    )
+def test_kernels_are_products_of_per_sample_gradients(name, critic, traced: Traced):
+    at_rows, at_targets = gradients(name)
+    shares, preconditioner = random_shares(CASES[name].heads), random_weights(critic)
+    assert_products(kernel_blocks(traced.layers, shares), at_rows, at_targets, shares)
+    weighed = kernel_blocks(traced.layers, shares, preconditioner)
+    assert_products(weighed, at_rows, at_targets, shares, np.concatenate([part.ravel() for part in preconditioner]))
 
 
-@pytest.fixture(scope="module")
-def traces(critic: Critic, points: Points) -> list[LayerTrace]:
-    return list(critic.traces(*points, None))
+@pytest.mark.parametrize("name", IN_JAX, indirect=True, scope="module")
+def test_layers_are_traced_by_formula_where_every_parameter_has_one(name, critic, traced: Traced):
+    assert len(critic.by_sample) == (len(critic.leaves) if name in WITHOUT_FORMULA else 0)
 
 
-def blocks_of(traces: Iterable[LayerTrace], points: Points, heads) -> np.ndarray:
-    return kernel_blocks(traces, slice(None), slice(len(points[0]) // 2), heads)
+WITH_DRAWS = [
+    "LayerNorm before ReLU",
+    "functools.partial",
+    "torch heads on one trunk",
+    "torch: Conv2d, grouped",
+    "torch: weight_norm",
+    "torch: ensemble of 10, baddbmm",
+    "torch: the same Linear twice",
+    "torch: Embedding of several features",
+]
 
 
-def assert_same_blocks(found: np.ndarray, jacobian: np.ndarray, weights: np.ndarray | float = 1.0) -> None:
-    """Every pair of heads, each to the accuracy of its own size; heads that share nothing have a block of zeros."""
-    rows = jacobian.shape[1] // 2
-    for h, left in enumerate(jacobian):
-        for g, right in enumerate(jacobian):
-            block = (weights * left) @ right[:rows].T
-            size = np.linalg.norm(block)
-            assert np.linalg.norm(found[h, g] - block) <= AGREEMENT * size, f"heads {h}, {g}"
+@pytest.mark.parametrize("name", WITH_DRAWS, indirect=True, scope="module")
+def test_the_target_is_a_sum_over_draws(name, critic):
+    at_rows, at_targets = gradients(name, random=True)
+    shares, preconditioner = random_shares(CASES[name].heads, DRAWS), random_weights(critic)
+    layers = critic.trace(*points(random=True)).layers
+    assert_products(kernel_blocks(layers, shares), at_rows, at_targets, shares)
+    weighed = kernel_blocks(layers, shares, preconditioner)
+    assert_products(weighed, at_rows, at_targets, shares, np.concatenate([part.ravel() for part in preconditioner]))
 
 
-def test_values_are_those_of_the_critic(name, critic, points: Points, wanted):
-    values = critic(*points)
-    assert values.shape == (CASES[name].heads, len(points[0]))
-    np.testing.assert_allclose(values, wanted.values, rtol=1e-12, atol=1e-13)
+@pytest.mark.parametrize("name", WITH_DRAWS, indirect=True, scope="module")
+def test_targets_without_a_share_are_left_out(name, critic):
+    """One head for each target, and none at all for terminal transitions, as a clipped double Q has it."""
+    at_rows, at_targets = gradients(name, random=True)
+    shares = random_shares(CASES[name].heads, DRAWS)
+    largest = shares == shares.max(axis=0)
+    shares = shares * largest * (np.arange(ROWS) % 4 != 1)
+    layers, preconditioner = critic.trace(*points(random=True)).layers, random_weights(critic)
+    plain, weighed = kernel_blocks(layers, shares), kernel_blocks(layers, shares, preconditioner)
+    assert_products(plain, at_rows, at_targets, shares)
+    assert_products(weighed, at_rows, at_targets, shares, np.concatenate([part.ravel() for part in preconditioner]))
+    assert not plain.cross[1::4].any() and not weighed.cross[1::4].any()
 
 
-def test_blocks_are_products_of_per_sample_gradients(name, traces, points: Points, wanted):
-    assert_same_blocks(blocks_of(traces, points, CASES[name].heads), wanted.jacobian)
+@pytest.mark.parametrize("name", WITH_DRAWS, indirect=True, scope="module")
+def test_where_no_target_counts_values_move_alone(name, critic):
+    """Every transition terminal, or a discount of zero."""
+    at_rows, at_targets = gradients(name, random=True)
+    layers, preconditioner = critic.trace(*points(random=True)).layers, random_weights(critic)
+    nothing = np.zeros((CASES[name].heads, DRAWS, ROWS))
+    for found in (kernel_blocks(layers, nothing), kernel_blocks(layers, nothing, preconditioner)):
+        assert not found.cross.any() and found.gram.any()
+    assert_products(kernel_blocks(layers, nothing), at_rows, at_targets, nothing)
 
 
-def test_preconditioned_blocks_weigh_each_parameter(name, critic, points: Points, wanted):
-    random = np.random.default_rng(5)
-    preconditioner = [np.asarray(np.exp(random.normal(scale=2, size=leaf.shape))) for leaf in critic.leaves]
-    weights = np.concatenate([weight.ravel() for weight in preconditioner])
-    blocks = blocks_of(critic.traces(*points, preconditioner), points, CASES[name].heads)
-    assert_same_blocks(blocks, wanted.jacobian, weights)
+@pytest.fixture
+def layers() -> list[LayerTrace]:
+    return list(open_critic(CASES["three heads"].make()).trace(*points()).layers)
 
 
-def test_layers_are_traced_by_formula_where_every_parameter_has_one(name, traces):
-    kinds = {trace.kind for trace in traces}
-    assert (kinds == {"gradients"}) if name in WITHOUT_FORMULA else kinds <= {"linear", "scale_shift"}
+@pytest.mark.parametrize("size", ["_SLICE_BYTES", "_TILE"])
+@pytest.mark.parametrize("value", [1, 5])
+def test_kernels_do_not_depend_on_the_slice(size, value, layers, monkeypatch):
+    shares = random_shares(3)
+    preconditioner = random_weights(open_critic(CASES["three heads"].make()))
+    whole = [kernel_blocks(layers, shares, weights) for weights in (None, preconditioner)]
+    monkeypatch.setattr(layerwise, size, value)
+    for weights, wanted in zip((None, preconditioner), whole, strict=True):
+        found = kernel_blocks(layers, shares, weights)
+        np.testing.assert_allclose(found.gram, wanted.gram, rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(found.cross, wanted.cross, rtol=1e-12, atol=1e-14)
 
 
-def test_weighted_blocks_do_not_depend_on_the_slice(points: Points, monkeypatch):
-    critic = open_critic(CASES["two layers"].make())
-    preconditioner = [np.random.default_rng(0).uniform(1, 2, leaf.shape) for leaf in critic.leaves]
-    traces = list(critic.traces(*points, preconditioner))
-    whole = blocks_of(traces, points, 2)
-    monkeypatch.setattr(layerwise, "_SLICE_BYTES", 1)
-    np.testing.assert_allclose(blocks_of(traces, points, 2), whole, rtol=1e-12, atol=1e-14)
+def test_fewer_heads_are_the_leading_ones(layers):
+    shares = random_shares(3)
+    shares[1:] = 0.0
+    first, every = kernel_blocks(layers, shares[:1]), kernel_blocks(layers, shares)
+    np.testing.assert_allclose(first.gram, every.gram[:ROWS, :ROWS], rtol=1e-14, atol=1e-14)
+    np.testing.assert_allclose(first.cross, every.cross[:, :ROWS], rtol=1e-14, atol=1e-14)
 
 
-def test_fewer_heads_are_the_leading_ones(points: Points):
-    traces = list(open_critic(CASES["three heads"].make()).traces(*points, None))
-    np.testing.assert_array_equal(blocks_of(traces, points, 1), blocks_of(traces, points, 3)[:1, :1])
+def test_the_gram_kernel_of_two_heads_is_symmetric_to_the_bit(layers):
+    gram = kernel_blocks(layers, random_shares(3)).gram.reshape(3, ROWS, 3, ROWS)
+    for h, g in ((0, 1), (0, 2), (1, 2)):
+        np.testing.assert_array_equal(gram[h, :, g], gram[g, :, h].T)
 
 
-def test_no_trace_is_no_kernel():
-    with pytest.raises(ValueError, match="no layer"):
-        kernel_blocks([], slice(None), slice(None), 1)
+def test_without_layers_nothing_moves():
+    found = kernel_blocks([], random_shares(2))
+    assert found.gram.shape == (2 * ROWS, 2 * ROWS) and found.cross.shape == (ROWS, 2 * ROWS)
+    assert not found.gram.any() and not found.cross.any()
 
 
 def test_recording_ends_with_its_block_and_costs_nothing_outside():

@@ -1,6 +1,8 @@
 import functools
 import subprocess
 import sys
+import warnings
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from cases import CASES, bias_free, bias_free_weights, policy, torch_twin, transitions
+from cases import CASES, TorchTwin, bias_free, bias_free_weights, policy, torch_single, torch_twin, transitions
 from seemrl.errors import InputError
-from seemrl.instrument.reading import measure
+from seemrl.instrument.measure import measure
+from seemrl.instrument.reading import Reading
 
 
 def rng_states() -> list[np.ndarray]:
@@ -47,12 +50,81 @@ def test_a_torch_module_is_left_as_it_was_found(training):
     assert calls == [1]
 
 
-def test_a_reading_without_gradients_is_the_same():
-    module, batch = torch_twin(6), transitions()
-    with torch.no_grad():
+def without_seconds(reading: Reading) -> dict[str, Any]:
+    return reading.to_dict() | {"seconds": 0}
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("name", ["torch twin", "torch: weight_norm", "torch: the same Linear twice"])
+def test_a_reading_without_gradients_is_the_same(mode, name):
+    module, batch = CASES[name].make(), transitions()
+    with mode():
         inside = measure(module, batch, policy, discount=0.9)
         assert not torch.is_grad_enabled()
-    assert inside.seem == measure(module, batch, policy, discount=0.9).seem
+        assert torch.is_inference_mode_enabled() is (mode is torch.inference_mode)
+    assert without_seconds(inside) == without_seconds(measure(module, batch, policy, discount=0.9))
+
+
+def test_a_module_made_in_inference_mode_is_read():
+    with torch.inference_mode():
+        inside = torch_twin(6)
+    found = measure(inside, transitions(), policy, discount=0.9)
+    assert without_seconds(found) == without_seconds(measure(torch_twin(6), transitions(), policy, discount=0.9))
+
+
+def test_a_compiled_module_reads_as_the_plain_one():
+    module = torch_twin(6, 5)
+    compiled: Any = torch.compile(module, backend="eager")
+    optimizer = torch.optim.SGD(compiled.parameters(), lr=1e-3)
+    found = measure(compiled, transitions(), policy, discount=0.9, optimizer=optimizer, target_critic=compiled)
+    wanted = measure(module, transitions(), policy, discount=0.9, learning_rate=1e-3)
+    assert without_seconds(found) == without_seconds(wanted)
+
+
+@pytest.mark.parametrize("how", ["script", "trace"])
+def test_a_module_in_torchscript_is_refused(how):
+    module = torch_single(6)
+    points = torch.zeros(2, 3), torch.zeros(2, 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch would rather have it compiled otherwise
+        inner: Any = torch.nn.Linear(3, 1)
+        scripted: Any = torch.jit.script(inner) if how == "script" else torch.jit.trace(module, points)
+    with pytest.raises(InputError, match=r"^critic: it is compiled to TorchScript[^\n]*pass the nn.Module"):
+        measure(scripted, transitions(), policy, discount=0.9)
+
+
+def test_a_part_in_torchscript_is_refused():
+    module = torch_single(6)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network: Any = module.networks[0]  # type: ignore[index]
+        network[0] = torch.jit.script(network[0])
+    with pytest.raises(InputError, match=r"^critic: [^\n]*TorchScript"):
+        measure(module, transitions(), policy, discount=0.9)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("norm", [False, True])
+def test_the_function_that_stored_parameters_define_is_read_in_float64(precision, norm):
+    module = torch_twin(6, 5, norm=norm).to(precision)
+    found = measure(module, transitions(), policy, discount=0.9, learning_rate=1e-3)
+    assert {parameter.dtype for parameter in module.parameters()} == {precision}
+    wanted = measure(module.double(), transitions(), policy, discount=0.9, learning_rate=1e-3)
+    assert without_seconds(found) == without_seconds(wanted)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_a_layer_at_two_places_stays_one_layer(mode):
+    layer = torch.nn.Linear(5, 5)
+    network = torch.nn.Sequential(layer, torch.nn.ReLU(), layer, torch.nn.ReLU(), torch.nn.Linear(5, 1))
+    module = TorchTwin(lambda: network)
+    before = {name: (id(value), value.detach().clone()) for name, value in module.named_parameters()}
+    with mode():
+        measure(module, transitions(), policy, discount=0.9, target_critic=module)
+    assert network[0] is network[2] is layer
+    for name, value in module.named_parameters():
+        assert id(value) == before[name][0] and torch.equal(value, before[name][1])
+        assert value.requires_grad and value.grad is None and not value.is_inference()
 
 
 @pytest.mark.parametrize("name", ["two layers", "jax.tree_util.Partial"])

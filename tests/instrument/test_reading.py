@@ -7,9 +7,10 @@ import pytest
 import scipy.linalg
 
 from cases import CASES, DRAWS, gradients, noisy_policy, policy, transitions
-from oracles import Gradients, one_update, two_parts
+from oracles import Gradients, moving_update, two_parts
 from seemrl.instrument.dynamics import Heads
-from seemrl.instrument.reading import Reading, measure
+from seemrl.instrument.measure import measure
+from seemrl.instrument.reading import Reading
 
 AGREEMENT = 1e-11  # of eigenvalues, relative to the matrix
 DISCOUNT, LEARNING_RATE = 0.95, 0.02
@@ -31,7 +32,7 @@ def assert_reads(reading: Reading, cross, gram, target_rate: float = 1.0) -> Non
     eta = 2 * LEARNING_RATE / reading.rows
     radius = np.abs(1 + eta * eigenvalues).max()
     assert reading.spectral_radius == pytest.approx(radius, abs=AGREEMENT * eta * norm)
-    moves = np.eye(len(A)) + eta * A if target_rate == 1 else one_update(eta * cross, eta * gram, target_rate)
+    moves = np.eye(len(A)) + eta * A if target_rate == 1 else moving_update(eta * cross, eta * gram, target_rate)
     modes = scipy.linalg.eigvals(moves)
     growth = math.log(modes[np.abs(np.angle(modes)) <= SLOW].real.max())
     assert reading.rate == pytest.approx(growth, rel=1e-8, abs=1e-11)
@@ -101,6 +102,45 @@ def test_a_critic_with_two_equal_heads_reads_as_one(heads: Heads):
     assert two.seem == pytest.approx(one.seem, rel=1e-9)
     assert two.rate == pytest.approx(one.rate, rel=1e-6)
     assert (two.q_mean, two.q_max) == (pytest.approx(one.q_mean), one.q_max)
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 100])
+def test_leading_keeps_the_rightmost_eigenvalues(count):
+    name = "torch twin"
+    at_rows, at_targets = gradients(name)
+    cross, gram = two_parts(at_rows, at_targets, bootstrap(True))
+    wanted = scipy.linalg.eigvals(cross - gram)
+    wanted = wanted[np.argsort(-wanted.real)]
+    found = measure(CASES[name].make(), transitions(), policy, discount=DISCOUNT, leading=count).leading
+    assert len(found) == min(count, len(wanted))
+    near = 1e-7 * float(np.linalg.norm(cross - gram))  # of those that cluster at zero, no more can be told
+    np.testing.assert_allclose([real for real, _ in found], wanted[:count].real, rtol=0, atol=near)
+
+
+@pytest.mark.parametrize(
+    ("name", "by_sample"),
+    [
+        ("torch twin", ()),
+        ("torch: Conv2d, grouped", ()),
+        ("torch: the same Linear twice", ()),
+        ("torch: ensemble of 10, baddbmm", ()),
+        (
+            "torch: weight_norm",
+            ("layers.0.parametrizations.weight.original0", "layers.0.parametrizations.weight.original1"),
+        ),
+        ("torch: temperature", ("layers.2.temperature",)),
+        ("torch: an unused layer", ()),
+        ("three layers", ()),
+    ],
+)
+def test_a_reading_names_the_parameters_without_a_formula(name, by_sample):
+    assert measure(CASES[name].make(), transitions(), policy, discount=DISCOUNT).by_sample == by_sample
+
+
+def test_weights_in_a_dictionary_are_named_by_their_keys():
+    reading = measure(CASES["functools.partial"].make(), transitions(), policy, discount=DISCOUNT)
+    first, second = reading.by_sample
+    assert first.endswith("['layer0']") and second.endswith("['layer1']")
 
 
 def test_without_a_learning_rate_nothing_is_said_per_step():

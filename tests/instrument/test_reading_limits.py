@@ -11,10 +11,23 @@ import numpy as np
 import pytest
 import torch
 
-from cases import CASES, bias_free, bias_free_weights, policy, torch_single, torch_twin, transitions, twin
+from cases import (
+    CASES,
+    adam_of,
+    bias_free,
+    bias_free_weights,
+    gradients,
+    policy,
+    torch_single,
+    torch_twin,
+    transitions,
+    twin,
+)
+from seemrl import forecast
 from seemrl.files import strict
 from seemrl.instrument.batch import Batch
-from seemrl.instrument.reading import Reading, measure
+from seemrl.instrument.measure import measure
+from seemrl.instrument.reading import Reading
 
 DISCOUNT = 0.95
 
@@ -82,6 +95,7 @@ def test_a_critic_that_is_not_finite_is_read_as_such(make, value, heads):
     assert reading.rate is not None
     assert math.isnan(reading.seem) is math.isnan(reading.normalized) is math.isnan(reading.rate) is in_use
     assert not math.isfinite(reading.parameter_norm)
+    assert (forecast([reading]).verdict == "diverged") is in_use
 
 
 @pytest.mark.parametrize("size", [1e80, 1e200])
@@ -132,6 +146,28 @@ def test_terminals_alone_leave_nothing_to_excite():
     assert masked.seem == pytest.approx(without_discount.seem, abs=1e-12)
 
 
+@pytest.mark.parametrize("name", ["LayerNorm before ReLU", "torch twin", "torch: weight_norm"])
+@pytest.mark.parametrize("adam", [False, True])
+@pytest.mark.parametrize("memory", [2**31, 1])
+@pytest.mark.parametrize("why", ["terminal", "discount"])
+def test_without_bootstrap_the_values_move_alone(name, adam, memory, why):
+    """A = -G exactly: its eigenvalues are those of G, with the other sign."""
+    critic, batch = CASES[name].make(), transitions()
+    columns = (batch.observations, batch.actions, batch.rewards, batch.next_observations)
+    batch = Batch(*columns, np.ones(len(batch))) if why == "terminal" else batch
+    at_rows, _ = gradients(name)
+    J = np.concatenate(list(at_rows.jacobian))
+    options: dict[str, Any] = {"discount": 0.95 if why == "terminal" else 0.0, "memory": memory}
+    options |= {"optimizer": adam_of(critic)} if adam else {"learning_rate": 1e-3}
+    reading = measure(critic, batch, policy, leading=3, **options)
+    wanted = np.linalg.eigvalsh(-J @ J.T)[::-1]
+    norm = float(np.linalg.norm(J @ J.T))
+    assert reading.seem == pytest.approx(wanted[0], abs=1e-11 * norm) and reading.seem <= 1e-11 * norm
+    assert [real for real, _ in reading.leading] == pytest.approx(wanted[:3], abs=1e-11 * norm)
+    assert reading.numerical_abscissa == pytest.approx(wanted[0], abs=1e-8 * norm)
+    assert reading.rate is not None and reading.rate <= 1e-9
+
+
 def repeated(batch: Batch, rows: np.ndarray) -> Batch:
     columns = (batch.observations, batch.actions, batch.rewards, batch.next_observations, batch.terminals)
     return Batch(*(column[rows] for column in columns))
@@ -159,6 +195,25 @@ def test_one_row_is_a_number():
     assert reading.seem == pytest.approx(DISCOUNT * g_star @ g - g @ g, rel=1e-12)
     assert reading.normalized == pytest.approx(np.sign(reading.seem))
     assert reading.numerical_abscissa == pytest.approx(reading.seem)
+
+
+@pytest.mark.parametrize("name", ["torch twin", "three layers", "torch: Conv2d"])
+@pytest.mark.parametrize("memory", [2**31, 1])
+def test_a_critic_of_zeros_is_read(name, memory):
+    """The last bias alone moves its values: gradients of one everywhere."""
+    critic = CASES[name].make()
+    if isinstance(critic, torch.nn.Module):
+        scaled_module(critic, 0.0)
+    else:
+        critic = jax.tree.map(lambda leaf: 0 * leaf if eqx.is_inexact_array(leaf) else leaf, critic)
+    reading = read(critic, memory=memory, heads="first")
+    rows = len(transitions())
+    terminals = transitions().terminals.sum()
+    assert reading.finite and reading.q_max == reading.q_mean == reading.parameter_norm == 0.0
+    norm = math.sqrt(rows * ((rows - terminals) * (1 - DISCOUNT) ** 2 + terminals))
+    # A is -1 or gamma - 1 in each row: of rank one, and its eigenvalue is the sum.
+    assert reading.seem == pytest.approx(0.0, abs=1e-9 * norm)
+    assert reading.normalized == pytest.approx(0.0, abs=1e-9)
 
 
 def test_a_dead_critic_is_at_rest():

@@ -14,7 +14,7 @@ import torch
 from cases import ACTION, OBSERVATION, torch_twin, transitions
 from seemrl.agents.config import TD3BCConfig
 from seemrl.agents.td3_bc import TD3BC, Transitions
-from seemrl.instrument.dynamics import Dynamics, head_selection, one_step, self_excitation
+from seemrl.instrument.dynamics import Dynamics, head_selection, one_step
 from seemrl.instrument.kernels import open_critic
 from seemrl.instrument.kernels.layerwise import kernel_blocks
 from seemrl.networks.options import Norm
@@ -35,9 +35,8 @@ def dynamics_of(critic: Any, next_actions: np.ndarray, preconditioner: Any = Non
         np.concatenate([BATCH.actions, next_actions]),
     )
     values = opened(*points)
-    blocks = kernel_blocks(opened.traces(*points, preconditioner), slice(None), slice(ROWS), len(values))
-    selection = head_selection("coupled", values[:, ROWS:])
-    return self_excitation(blocks[:, :, ROWS:], blocks[:, :, :ROWS], selection, BOOTSTRAP)
+    shares = (head_selection("coupled", values[:, ROWS:]) * BOOTSTRAP)[:, None]
+    return Dynamics(*kernel_blocks(opened.trace(*points).layers, shares, preconditioner))
 
 
 def relative(found: np.ndarray, wanted: np.ndarray) -> float:
@@ -128,7 +127,7 @@ def test_updates_with_an_averaged_target_follow_the_block_operator(norm, target_
         before, after = state_of(agent, chosen), state_of(after_cycles(agent, ZERO_REWARD, updates), chosen)
         dynamics = dynamics_of(agent.critic, np.asarray(agent.target_actor(jnp.asarray(BATCH.next_observations))))
     step = 2 * rate / ROWS
-    predicted = np.linalg.matrix_power(one_step(step * dynamics.cross, step * dynamics.gram, target_rate), updates)
+    predicted = np.linalg.matrix_power(one_step(step * dynamics.targets, step * dynamics.gram, target_rate), updates)
     for found, wanted in zip(np.split(after - before, 3), np.split(predicted @ before - before, 3), strict=True):
         assert relative(found, wanted) < 2e-3
 

@@ -81,7 +81,7 @@ def test_settings_at_the_limits_are_accepted(settings):
 def test_cadences_left_open_are_parts_of_the_run_or_100_updates_rounded_to_what_fits(cycles, frequency):
     settings = config(steps=cycles * frequency, policy_frequency=frequency).with_cadences()
     settings.check()
-    for cadence, parts in ((settings.evaluate_every, 5), (settings.read_every, 50), (settings.checkpoint_every, 20)):
+    for cadence, parts in ((settings.evaluate_every, 5), (settings.read_every, 20), (settings.checkpoint_every, 20)):
         wanted = max(settings.steps // parts, 100)
         assert wanted - frequency < cadence <= wanted or cadence == frequency > wanted
 

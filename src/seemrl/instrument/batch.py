@@ -13,7 +13,8 @@ class Batch:
     """N fixed transitions, as NumPy arrays.
 
     Anything NumPy can read is accepted and stored as float64 (``terminals`` as bool), observations exactly as the
-    critic sees them: normalised if it was trained on normalised ones.
+    critic sees them: normalised if it was trained on normalised ones. Actions of discrete critics are given as
+    integers, (rows,), the index of each; they are kept as (rows, 1).
 
     Raises:
         InputError: an array has the wrong rank, another number of rows, or a NaN or infinity (the row is named).
@@ -26,15 +27,20 @@ class Batch:
     terminals: Bool[np.ndarray, " rows"]
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            object.__setattr__(self, field.name, _validated(field.name, getattr(self, field.name)))
+        indices = np.asarray(self.actions)
+        discrete = indices.ndim == 1 and indices.dtype.kind in "iu"
+        object.__setattr__(self, "_discrete", discrete)  # not a column, so not a field
+        if discrete:
+            object.__setattr__(self, "actions", indices[:, None])
+        for column in self._columns():
+            object.__setattr__(self, column, _validated(column, getattr(self, column)))
         rows = len(self.rewards)
         if rows == 0:
             raise InputError("batch: it has no rows; give at least one transition")
-        for field in fields(self):
-            if len(getattr(self, field.name)) != rows:
+        for column in self._columns():
+            if len(getattr(self, column)) != rows:
                 raise InputError(
-                    f"batch: {field.name} has {len(getattr(self, field.name))} rows but rewards has {rows}; "
+                    f"batch: {column} has {len(getattr(self, column))} rows but rewards has {rows}; "
                     "give one row per transition in each array"
                 )
         if self.observations.shape != self.next_observations.shape:
@@ -45,6 +51,14 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.rewards)
+
+    @property
+    def discrete(self) -> bool:
+        """Whether the actions were given as integers, (rows,)."""
+        return bool(self.__dict__["_discrete"])
+
+    def _columns(self) -> list[str]:
+        return [column.name for column in fields(self)]
 
 
 def _validated(name: str, value: object) -> np.ndarray:

@@ -1,21 +1,76 @@
-"""Eigenvalues of a real, non-symmetric, nearly singular matrix, with a stated residual.
+"""Eigenvalues of a real, non-symmetric, nearly singular operator, with a certificate.
 
-The self-excitation matrix is far from normal and its eigenvalues cluster at zero, where restarted Arnoldi stalls. It
-is also numerically of low rank. So it is compressed onto its dominant range by a seeded randomised range finder
-(Halko, Martinsson & Tropp, 2011): with Q orthonormal, the eigenvalues of Q^T A Q are, zeros aside, exactly those of
-Q Q^T A, a matrix at distance ||A - Q Q^T A|| from A. That distance is the residual. Where it stays above the wanted
-accuracy, LAPACK solves the whole matrix.
+The self-excitation matrix is far from normal and its eigenvalues cluster at zero, where restarted Arnoldi stalls. Small
+matrices go to LAPACK. Larger ones, and operators known by their products alone, are restricted to a dominant subspace
+Q: with T = Q^T A Q and P = I - Q Q^T, the eigenvalues of T and those of P A P are together exactly those of A + E with
+||E|| = ||P A Q||; and no eigenvalue of P A P lies further right than the largest eigenvalue of its symmetric part. So
+the rightmost eigenvalue of T is the answer as soon as
+
+    ||A x - lambda x||   (its own backward error),
+    max eig P (A + A^T)/2 P - max(lambda, 0)   (room for another one further right) and
+    ||P A Q|| / 5   (how far from invariant the subspace is)
+
+are all below the accuracy wanted, relative to ||A||_F. The subspace grows until they are; it is spanned by a seeded
+block Golub-Kahan iteration, whose vectors catch what is large in A and in A^T alike.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-import scipy.linalg
-from jaxtyping import Complex, Float
+from jaxtyping import Complex, Float, Inexact
+
+from seemrl.errors import InputError
 
 _SEED = 0
 _SMALL = 600  # rows up to which LAPACK on the whole matrix is the quickest way
-_POWER_STEPS = 1
+_BLOCK = 64  # columns by which a basis grows
+_GROWTH = 2  # blocks between two checks
+_INVARIANCE = 5.0  # times the accuracy
+_PROBES = 8
+_LARGEST_BASIS = 1024
+_LONGEST_LANCZOS = 200
+
+Columns = Float[np.ndarray, "n columns"]
+
+
+@runtime_checkable
+class LinearMap(Protocol):
+    """A square operator, known by its products."""
+
+    @property
+    def size(self) -> int:
+        """Rows."""
+        ...
+
+    def times(self, vectors: Columns) -> Columns:
+        """The operator times the columns."""
+        ...
+
+    def transposed(self, vectors: Columns) -> Columns:
+        """Its transpose times the columns."""
+        ...
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """An operator that is known entry by entry."""
+
+    matrix: Float[np.ndarray, "n n"]
+
+    @property
+    def size(self) -> int:
+        """Rows."""
+        return len(self.matrix)
+
+    def times(self, vectors: Columns) -> Columns:
+        """The matrix times the columns."""
+        return self.matrix @ vectors.astype(self.matrix.dtype, copy=False)
+
+    def transposed(self, vectors: Columns) -> Columns:
+        """Its transpose times the columns."""
+        return self.matrix.T @ vectors.astype(self.matrix.dtype, copy=False)
 
 
 @dataclass(frozen=True)
@@ -23,13 +78,22 @@ class Spectrum:
     """Eigenvalues by falling real part.
 
     Attributes:
-        eigenvalues: all of them, or those of the compressed matrix (the others are zero to the residual's accuracy).
-        residual: backward error, relative to the matrix's Frobenius norm: the eigenvalues are exactly those of a
-            matrix this near.
+        eigenvalues: all of them, or those on the dominant subspace, and zero for the rest.
+        residual: how sure the rightmost one is, relative to ``norm``: the larger of its backward error and of the room
+            that is left for another one further right.
+        norm: the Frobenius norm.
+        numerical_abscissa: largest eigenvalue of (A + A^T)/2: above zero, errors can grow for a while even where every
+            eigenvalue is negative.
+        influence: change of the rightmost eigenvalue with the weight of each column; None where it has no vectors.
+        spread: half the squared norm of each row and column of A together.
     """
 
     eigenvalues: Complex[np.ndarray, " eigenvalues"]
     residual: float
+    norm: float
+    numerical_abscissa: float
+    influence: Float[np.ndarray, " n"] | None
+    spread: Float[np.ndarray, " n"]
 
     @property
     def rightmost(self) -> float:
@@ -37,70 +101,282 @@ class Spectrum:
         return float(self.eigenvalues[0].real)
 
 
-def range_basis(
-    matrices: list[Float[np.ndarray, "n n"]], accuracy: float
-) -> tuple[Float[np.ndarray, "n rank"] | None, float]:
-    """An orthonormal basis that holds every matrix's range to ``accuracy`` (relative, Frobenius), and the residual.
-
-    The basis is None where compression does not pay: small matrices, or a rank near the full one.
-    """
-    size = len(matrices[0])
-    rank = 64
-    while size > _SMALL and rank <= size // 3:
-        basis = np.hstack([_range_of(matrix, rank // len(matrices)) for matrix in matrices])
-        basis, _ = scipy.linalg.qr(basis, mode="economic", check_finite=False)
-        residual = max(_distance(matrix, basis) for matrix in matrices)
-        if residual <= accuracy:
-            return basis, residual
-        rank *= 2
-    return None, 0.0
-
-
-def spectrum(matrix: Float[np.ndarray, "n n"], accuracy: float = 1e-4) -> Spectrum:
-    """Eigenvalues of a finite real matrix.
+def spectrum(operator: Float[np.ndarray, "n n"] | LinearMap, accuracy: float = 2e-3) -> Spectrum:
+    """Eigenvalues of a finite real matrix, or of an operator known by its products.
 
     Args:
-        matrix: square, finite.
-        accuracy: largest residual at which the compressed answer is accepted.
+        operator: a square matrix, or an operator.
+        accuracy: largest residual at which the answer from a subspace is accepted.
+
+    Raises:
+        InputError: an operator known by its products alone does not get there with 1,024 vectors.
     """
-    scale = np.abs(matrix).max(initial=0.0)
+    if not isinstance(operator, np.ndarray):
+        found = _on_subspace(operator, accuracy, _LARGEST_BASIS)
+        if found is None:
+            raise InputError(
+                f"accuracy: {accuracy} is out of reach with {_LARGEST_BASIS} vectors; measure fewer rows, allow more "
+                "memory, or accept a larger accuracy"
+            )
+        return found
+    scale = float(np.abs(operator).max(initial=0.0))
     if scale == 0.0:
-        return Spectrum(np.zeros(1, complex), 0.0)
-    scaled = matrix / scale
-    basis, residual = range_basis([scaled], accuracy)
-    if basis is None:
-        solved = scipy.linalg.eig(scaled, check_finite=False)
-        values, vectors = np.asarray(solved[0]), np.asarray(solved[1])
-        first = int(np.argmax(np.real(values)))
-        error = scaled @ vectors[:, first] - values[first] * vectors[:, first]
-        residual = float(np.linalg.norm(error) / np.linalg.norm(scaled))
-    else:
-        values = scipy.linalg.eigvals(basis.T @ (scaled @ basis), check_finite=False)
-        values = np.append(values, 0.0)  # what the compression left out
-    order = np.argsort(-np.real(values), kind="stable")
-    return Spectrum(values[order] * scale, residual)
+        return Spectrum(np.zeros(1, complex), 0.0, 0.0, 0.0, None, np.zeros(len(operator)))
+    if operator.dtype != np.float64:  # those come scaled
+        scale = 1.0
+    scaled = operator if scale == 1.0 else operator / scale
+    found = _on_subspace(Matrix(scaled), accuracy, len(scaled) // 3) if len(scaled) > _SMALL else None
+    return scaled_back(_dense(scaled.astype(np.float64, copy=False)) if found is None else found, scale)
 
 
-def numerical_abscissa(matrix: Float[np.ndarray, "n n"]) -> float:
-    """The largest eigenvalue of (A + A^T)/2: above zero, errors can grow for a while even where SEEM is negative."""
-    size = len(matrix)
-    scale = np.abs(matrix).max(initial=0.0)
-    if scale == 0.0:
+def scaled_back(found: Spectrum, scale: float) -> Spectrum:
+    """The spectrum of an operator ``scale`` times as large."""
+    return Spectrum(
+        found.eigenvalues * scale,
+        found.residual,
+        found.norm * scale,
+        found.numerical_abscissa * scale,
+        None if found.influence is None else found.influence * scale,
+        found.spread * scale**2,
+    )
+
+
+# ------------------------------------------------------------------------------------------------------ on a subspace
+
+
+class Subspace:
+    """A growing orthonormal basis Q of what is large in an operator and in its transpose.
+
+    Attributes:
+        operator: A.
+        basis: Q.
+        rows: Q^T A.
+    """
+
+    def __init__(self, operator: LinearMap, block: int = _BLOCK) -> None:
+        self.operator = operator
+        self._next = np.random.default_rng(_SEED).standard_normal((operator.size, min(block, operator.size)))
+        self.basis = np.zeros((operator.size, 0))
+        self.rows = np.zeros((0, operator.size))
+
+    @property
+    def full(self) -> bool:
+        """Whether it is the whole space."""
+        return self.basis.shape[1] == self.operator.size
+
+    def grow(self) -> None:
+        """Add a block of vectors, if there is room."""
+        if self.full:
+            return
+        block = np.asarray(self.operator.times(self._next), np.float64)
+        block = block[:, : self.operator.size - self.basis.shape[1]]
+        for _ in range(2):  # twice is enough
+            block = orthonormal(block - self.basis @ (self.basis.T @ block))
+        rows = np.asarray(self.operator.transposed(block).T, np.float64)
+        self.basis, self.rows = np.hstack([self.basis, block]), np.vstack([self.rows, rows])
+        self._next = rows.T
+
+
+def orthonormal(block: Columns) -> Columns:
+    """An orthonormal basis of the columns: by Cholesky where they are far from dependent, else by Householder."""
+    scaled = block / np.maximum(np.linalg.norm(block, axis=0), np.finfo(float).tiny)
+    try:
+        factor = np.linalg.cholesky(scaled.T @ scaled)
+    except np.linalg.LinAlgError:
+        factor = None
+    if factor is None or np.diag(factor).min() < 1e-6:
+        return np.linalg.qr(scaled)[0]
+    return scaled @ np.linalg.inv(factor).T
+
+
+def _on_subspace(operator: LinearMap, accuracy: float, largest: int) -> Spectrum | None:
+    """The spectrum from a dominant subspace, or None where that takes more than ``largest`` vectors."""
+    space = Subspace(operator)
+    while space.basis.shape[1] < min(largest, operator.size):
+        for _ in range(_GROWTH):
+            space.grow()
+        found = _certified(operator, space, accuracy)
+        if found is not None:
+            return found
+    return None
+
+
+def _certified(operator: LinearMap, space: Subspace, accuracy: float) -> Spectrum | None:
+    """The spectrum on a subspace, if what it leaves out is small enough."""
+    basis, rows = space.basis, space.rows
+    small = rows @ basis
+    norm, spread = _norms(operator, space)
+    if norm == 0.0:
+        return Spectrum(np.zeros(1, complex), 0.0, 0.0, 0.0, None, spread)
+    outside = operator.times(basis) - basis @ small  # P A Q
+    leak = float(np.linalg.norm(outside.T @ outside, 2) ** 0.5)
+    if leak > _INVARIANCE * accuracy * norm:
+        return None
+    values = eigenvalues(small)
+    pair = _Pair.on_subspace(operator, space, outside, complex(values[0]), leak)
+    values = _with_pair(values, pair.value)
+    room = _room(operator, space, norm, accuracy, pair.value.real)
+    residual = max(pair.residual, room) / norm
+    if residual > accuracy:
+        return None
+    if not space.full:
+        values = _by_falling_real_part(np.append(values, 0.0))  # the rest: no further right than the residual says
+    symmetric = np.linalg.eigh((small + small.T) / 2)[1][:, -1]
+    abscissa = _symmetric_top(operator, basis[:, :0], basis @ symmetric, accuracy * norm / 4)
+    return Spectrum(values, residual, norm, abscissa, pair.influence if values[0] != 0 else None, spread)
+
+
+def _room(operator: LinearMap, space: Subspace, norm: float, accuracy: float, rightmost: float) -> float:
+    """How much further right than the eigenvalue found (and zero) one of P A P can lie."""
+    found = max(rightmost, 0.0)
+    left_out = max(norm**2 - float(np.linalg.norm(space.rows)) ** 2, 0.0) ** 0.5  # ||P A||_F bounds it
+    if left_out <= found:
         return 0.0
-    symmetric = (matrix + matrix.T) / (2 * scale)
-    top = scipy.linalg.eigh(symmetric, eigvals_only=True, subset_by_index=[size - 1, size - 1], check_finite=False)
-    return float(top[0] * scale)
+    start = np.random.default_rng(_SEED + 2).standard_normal(operator.size)
+    return _symmetric_top(operator, space.basis, start, accuracy * norm / 2) - found
 
 
-def _range_of(matrix: np.ndarray, rank: int) -> np.ndarray:
-    start = np.random.default_rng(_SEED).standard_normal((len(matrix), rank))
-    basis = matrix @ start
-    for _ in range(_POWER_STEPS):
-        basis, _ = scipy.linalg.qr(basis, mode="economic", check_finite=False)
-        basis = matrix @ (matrix.T @ basis)
-    return basis
+@dataclass(frozen=True)
+class _Pair:
+    """An eigenvalue with its backward error, and how it changes with the weight of each column."""
+
+    value: complex
+    residual: float
+    influence: np.ndarray | None
+
+    @classmethod
+    def on_subspace(
+        cls, operator: LinearMap, space: Subspace, outside: np.ndarray, value: complex, leak: float
+    ) -> "_Pair":
+        """An eigenvalue of T; if it stands clear of what leaks out, with both vectors improved by a power step."""
+        small = space.rows @ space.basis
+        right, left = eigenvectors(small, value)
+        if abs(value) <= leak:
+            influence = (left.conj() @ space.rows) * (space.basis @ right) / np.vdot(left, right)
+            return cls(value, float(np.linalg.norm(outside @ right)), _finite(np.real(influence)))
+        right = _unit(_times(operator.times, space.basis @ right))
+        left = left.conj() @ space.rows  # y^H A on the whole space, y^H up to a factor
+        moved = _times(operator.times, right)
+        value = complex((left @ moved) / (left @ right))
+        influence = value * left * right / (left @ right)
+        return cls(value, float(np.linalg.norm(moved - value * right)), _finite(np.real(influence)))
 
 
-def _distance(matrix: np.ndarray, basis: np.ndarray) -> float:
-    norm = np.linalg.norm(matrix)
-    return float(np.linalg.norm(matrix - basis @ (basis.T @ matrix)) / norm) if norm > 0 else 0.0
+def _times(product: Callable[[Columns], Columns], vector: np.ndarray) -> np.ndarray:
+    """A real operator times a vector that may be complex."""
+    if not np.iscomplexobj(vector):
+        return np.asarray(product(vector[:, None])[:, 0], np.float64)
+    both = np.asarray(product(np.stack([np.real(vector), np.imag(vector)], axis=1)), np.float64)
+    return both[:, 0] + 1j * both[:, 1]
+
+
+def _finite(values: np.ndarray) -> np.ndarray | None:
+    return values if np.isfinite(values).all() else None
+
+
+def _norms(operator: LinearMap, space: Subspace) -> tuple[float, np.ndarray]:
+    """Frobenius norm, and half the squared norms of rows and columns: exact for a matrix, else estimated by probes."""
+    if isinstance(operator, Matrix):
+        squares = [np.einsum(path, operator.matrix, operator.matrix) for path in ("ij,ij->i", "ij,ij->j")]
+        return float(np.sqrt(np.sum(squares[0], dtype=np.float64))), np.asarray(sum(squares), np.float64) / 2
+    basis, rows = space.basis, space.rows
+    probes = np.random.default_rng(_SEED + 1).standard_normal((operator.size, _PROBES))
+    remainder = operator.times(probes) - basis @ (rows @ probes)  # E |B v|^2 = ||B||_F^2 for standard normal v
+    factor: Any = np.linalg.qr(rows.T, mode="r")
+    by_row = np.sum((basis @ factor.T) ** 2, axis=1) + np.mean(remainder**2, axis=1)
+    spread = (by_row + np.sum(rows**2, axis=0)) / 2
+    return float(np.sqrt(by_row.sum())), spread
+
+
+def _symmetric_top(operator: LinearMap, basis: Columns, start: np.ndarray, tolerance: float) -> float:
+    """The largest eigenvalue of P (A + A^T)/2 P, P projecting off the basis; an upper estimate, to the tolerance."""
+
+    def product(vector: np.ndarray) -> np.ndarray:
+        column = vector[:, None] - basis @ (basis.T @ vector[:, None])
+        moved = np.asarray(operator.times(column), np.float64) + operator.transposed(column)
+        return (moved - basis @ (basis.T @ moved))[:, 0] / 2
+
+    return lanczos_top(product, start, tolerance)
+
+
+# ------------------------------------------------------------------------------------------------------------ dense
+
+
+def _dense(matrix: np.ndarray) -> Spectrum:
+    values = eigenvalues(matrix)
+    norm = float(np.linalg.norm(matrix))
+    right, left = eigenvectors(matrix, complex(values[0]))
+    residual = float(np.linalg.norm(matrix @ right - values[0] * right) / norm)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        influence = np.real(values[0] * np.conj(left) * right / np.vdot(left, right))
+    top = float(np.linalg.eigvalsh((matrix + matrix.T) / 2)[-1])
+    spread = (np.sum(matrix**2, axis=1) + np.sum(matrix**2, axis=0)) / 2
+    return Spectrum(values, residual, norm, top, _finite(influence), spread)
+
+
+def eigenvalues(matrix: Float[np.ndarray, "n n"]) -> Complex[np.ndarray, " n"]:
+    """All eigenvalues by falling real part."""
+    found: Any = np.linalg.eigvals(matrix)
+    return _by_falling_real_part(found.astype(complex))
+
+
+def _with_pair(values: np.ndarray, sharpened: complex) -> np.ndarray:
+    """The first eigenvalue, and its conjugate if it has one, replaced by what they were sharpened to."""
+    values = values.copy()
+    if values[0].imag and len(values) > 1:
+        values[:2] = sharpened, sharpened.conjugate()
+    else:
+        values[0] = sharpened
+    return _by_falling_real_part(values)
+
+
+def _by_falling_real_part(values: np.ndarray) -> np.ndarray:
+    return values[np.argsort(-np.real(values), kind="stable")]
+
+
+def eigenvectors(matrix: Inexact[np.ndarray, "n n"], value: complex) -> tuple[np.ndarray, np.ndarray]:
+    """Right and left eigenvector of a known eigenvalue, by inverse iteration with one inverse."""
+    size = len(matrix)
+    scale = max(float(np.abs(matrix).max(initial=0.0)), abs(value))
+    scale = scale if scale > 1e-100 else 1.0  # every vector is an eigenvector of zeros
+    shift = value + 1e-13 * scale * size  # next to the eigenvalue, so that the inverse exists
+    inverse = np.linalg.inv(matrix - (shift if value.imag else shift.real) * np.eye(size))
+    right = left = _unit(np.random.default_rng(_SEED + 3).standard_normal(size))
+    for _ in range(3):
+        right, left = _unit(inverse @ right), _unit(inverse.conj().T @ left)
+    return right, left
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    return vector / np.linalg.norm(vector)
+
+
+def lanczos_top(product: Callable[[np.ndarray], np.ndarray], start: np.ndarray, tolerance: float) -> float:
+    """The largest eigenvalue of a symmetric operator by Lanczos with full orthogonalisation.
+
+    Some eigenvalue lies within the residual of the largest Ritz value; once that is below the tolerance, their sum is
+    returned.
+    """
+    basis = _unit(start)[:, None]
+    diagonal: list[float] = []
+    beside: list[float] = []
+    for step in range(min(len(start), _LONGEST_LANCZOS)):
+        rest = product(basis[:, -1])
+        diagonal.append(float(rest @ basis[:, -1]))
+        for _ in range(2):
+            rest = rest - basis @ (basis.T @ rest)
+        beside.append(float(np.linalg.norm(rest)))
+        if step % 3 == 2 or beside[-1] == 0.0:
+            top, left = _largest_ritz(diagonal, beside)
+            if left <= tolerance:
+                return top + left
+        basis = np.hstack([basis, (rest / beside[-1])[:, None]])
+    top, left = _largest_ritz(diagonal, beside)
+    return top + left
+
+
+def _largest_ritz(diagonal: list[float], beside: list[float]) -> tuple[float, float]:
+    """The largest eigenvalue of a tridiagonal matrix, and its residual in the operator it stands for."""
+    off = np.diag(beside[:-1], 1)
+    values, vectors = np.linalg.eigh(np.diag(diagonal) + off + off.T)
+    return float(values[-1]), abs(beside[-1] * float(vectors[-1, -1]))

@@ -42,9 +42,9 @@ class TrainConfig:
     evaluation_episodes: int = 10
     """Episodes per evaluation."""
     read_every: int = 0
-    """Updates between readings of the critic (and rows of metrics); 0: fifty in the run, at least 100
+    """Updates between readings of the critic (and rows of metrics); 0: twenty in the run, at least 100
     apart."""
-    reading_rows: int = 128
+    reading_rows: int = 96
     """Transitions each reading is taken on; always the same ones."""
     checkpoint_every: int = 0
     """Updates between checkpoints; 0: twenty in the run, at least 100 apart."""
@@ -60,7 +60,7 @@ class TrainConfig:
         return replace(
             self,
             evaluate_every=self.evaluate_every or self._part(5),
-            read_every=self.read_every or self._part(50),
+            read_every=self.read_every or self._part(20),
             checkpoint_every=self.checkpoint_every or self._part(20),
         )
 

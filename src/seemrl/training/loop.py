@@ -16,7 +16,8 @@ from seemrl.data.dataset import Dataset
 from seemrl.files import append_json_line
 from seemrl.instrument.batch import Batch
 from seemrl.instrument.forecast import Forecast, forecast
-from seemrl.instrument.reading import Reading, measure
+from seemrl.instrument.measure import measure
+from seemrl.instrument.reading import Reading
 from seemrl.networks.mlp import DeterministicActor
 from seemrl.training.checkpoint import load_newest, save_checkpoint
 from seemrl.training.config import TrainConfig
@@ -165,6 +166,7 @@ class Run:
             target_rate=parameters.target_rate,
             target_period=parameters.policy_frequency,
             policy_draws=_POLICY_DRAWS,
+            population=len(self.data),
             step=self.step,
         )
 

@@ -1,13 +1,12 @@
 """Kernel blocks of a critic: the formulas (`layerwise`) and the frameworks whose critics they are fed from."""
 
 import sys
-from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from seemrl.errors import InputError
-from seemrl.instrument.kernels.layerwise import LayerTrace
+from seemrl.instrument.kernels.traces import Traced
 from seemrl.instrument.optimizers import StepRule
 
 
@@ -22,10 +21,17 @@ class Critic(Protocol):
         """Values (heads, points) in float64."""
         ...
 
-    def traces(
-        self, observations: np.ndarray, actions: np.ndarray, preconditioner: Sequence[np.ndarray] | None
-    ) -> Iterator[LayerTrace]:
-        """What each layer contributes to the kernel at these points."""
+    def trace(self, observations: np.ndarray, actions: np.ndarray) -> Traced:
+        """Values, and what each layer contributes to the kernel, at these points."""
+        ...
+
+    def action_values(self, observations: np.ndarray) -> np.ndarray:
+        """Values of every action of a discrete critic, (heads, points, actions)."""
+        ...
+
+    @property
+    def by_sample(self) -> tuple[str, ...]:
+        """Parameters without a formula, which are traced by per-sample gradients; known once something was traced."""
         ...
 
     def step_rule(self, optimizer: Any, learning_rate: float | None) -> StepRule | None:
@@ -33,8 +39,12 @@ class Critic(Protocol):
         ...
 
 
-def open_critic(critic: Any) -> Critic:
+def open_critic(critic: Any, discrete: bool = False) -> Critic:
     """Prepare a PyTorch module or a JAX callable for tracing; the framework is imported only now.
+
+    Args:
+        critic: called as critic(observations, actions), or as critic(observations) if discrete.
+        discrete: whether it returns the values of every action.
 
     Raises:
         InputError: it is neither, or it has nothing to train.
@@ -46,7 +56,7 @@ def open_critic(critic: Any) -> Critic:
     if torch is not None and isinstance(module, torch.nn.Module):
         from seemrl.instrument.kernels.torch import TorchCritic
 
-        return TorchCritic(module)
+        return TorchCritic(module, discrete)
     from seemrl.instrument.kernels.jax import JaxCritic
 
-    return JaxCritic(critic)
+    return JaxCritic(critic, discrete)

@@ -1,11 +1,13 @@
-"""Layer traces of a JAX critic: layerwise where its layers record themselves, per-sample gradients otherwise.
+"""Values and layer traces of a JAX critic: layerwise where its layers record themselves, else per-sample gradients.
 
 Everything runs in float64, whatever the critic's own precision: a reading is a measurement of the function that the
 stored parameters define, and critics with |Q| of 1e12 overflow float32 products.
 """
 
 import functools
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -13,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from seemrl.errors import InputError, MissingPartError
-from seemrl.instrument.kernels.heads import head_first
-from seemrl.instrument.kernels.layerwise import LayerTrace
+from seemrl.instrument.kernels.heads import head_first, head_first_discrete
 from seemrl.instrument.kernels.recording import Recording, recording
+from seemrl.instrument.kernels.traces import LayerTrace, Traced
 from seemrl.instrument.optimizers import StepRule, read_optax
 
 try:
@@ -24,53 +26,60 @@ except ImportError as error:  # the split of a critic into parameters and the re
     raise MissingPartError("equinox", "train", "measuring a JAX critic") from error
 
 
+_FLAT_INDEX = re.compile(r"^\[<flat index \d+>\]")  # how JAX writes the arguments of a Partial
+
+
 class JaxCritic:
     """A critic ready to be traced.
 
     Args:
-        critic: called as critic(observations, actions); a pytree whose floating-point arrays are its parameters.
+        critic: called as critic(observations, actions), or, if discrete, as critic(observations); a pytree whose
+            floating-point arrays are its parameters.
+        discrete: whether it returns the values of every action.
     """
 
-    def __init__(self, critic: Any) -> None:
+    def __init__(self, critic: Any, discrete: bool = False) -> None:
         if isinstance(critic, functools.partial):  # JAX sees into its own Partial only
             critic = jax.tree_util.Partial(critic.func, *critic.args, **critic.keywords)
-        self._parameters, self._static = eqx.partition(critic, eqx.is_inexact_array)
-        self.leaves = [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(self._parameters)]
+        self._parameters, static = eqx.partition(critic, eqx.is_inexact_array)
+        self._static = static, discrete
+        named = jax.tree_util.tree_leaves_with_path(self._parameters)
+        self._names = [_FLAT_INDEX.sub("", jax.tree_util.keystr(path)).lstrip(".") for path, _ in named]
+        self.leaves = [np.asarray(leaf, np.float64) for _, leaf in named]
+        self._recorded: bool | None = None
         if not self.leaves:
             raise InputError(
                 "critic: it holds no floating-point array to train; pass an eqx.Module, "
                 "functools.partial(function, parameters) or a torch.nn.Module"
             )
 
+    @property
+    def by_sample(self) -> tuple[str, ...]:
+        """Parameters that are traced by per-sample gradients: all, unless every one belongs to a recorded layer."""
+        return tuple(self._names) if self._recorded is False else ()
+
     def __call__(self, observations: np.ndarray, actions: np.ndarray) -> np.ndarray:
         """Values in float64, (heads, points)."""
         with jax.enable_x64(True):
             return np.asarray(_values(*self._in_float64(), jnp.asarray(observations), jnp.asarray(actions)))
 
-    def traces(
-        self, observations: np.ndarray, actions: np.ndarray, preconditioner: Sequence[np.ndarray] | None
-    ) -> Iterator[LayerTrace]:
-        """One trace per layer, or per parameter where layers do not record themselves.
+    def action_values(self, observations: np.ndarray) -> np.ndarray:
+        """Values of every action of a discrete critic, (heads, points, actions)."""
+        with jax.enable_x64(True):
+            return np.asarray(_action_values(*self._in_float64(), jnp.asarray(observations)))
 
-        Args:
-            observations: (points, observation).
-            actions: (points, action).
-            preconditioner: diagonal weights, one array per parameter leaf, or None.
-        """
-        weights = list(preconditioner) if preconditioner is not None else None
+    def trace(self, observations: np.ndarray, actions: np.ndarray) -> Traced:
+        """Values, and one trace per layer, or per parameter where layers do not record themselves."""
         with jax.enable_x64(True):
             parameters, static = self._in_float64()
             points = jnp.asarray(observations), jnp.asarray(actions)
-            if _records_every_parameter(parameters, static, *points):
-                for record in _layer_records(parameters, static, *points):
-                    kind, (first, second), inputs, deltas = record
-                    weight = (weights[first], weights[second]) if weights else None
-                    yield LayerTrace(kind, np.asarray(inputs), np.asarray(deltas), weight)
-                return
-            for leaf in range(len(self.leaves)):
-                gradients = np.asarray(_leaf_gradients(parameters, static, leaf, *points))
-                weight = (weights[leaf], np.zeros(0)) if weights else None
-                yield LayerTrace("gradients", np.zeros((gradients.shape[1], 0)), gradients, weight)
+            if self._recorded is None:
+                self._recorded = _records_every_parameter(parameters, static, *points)
+            if not self._recorded:
+                return Traced(np.asarray(_values(parameters, static, *points)), _LeafTraces(self, points))
+            values, records = _layer_records(parameters, static, *points)
+            traces = [trace for record in records for trace in self._layer_traces(*record)]
+            return Traced(np.asarray(values), traces)
 
     def step_rule(self, optimizer: Any, learning_rate: float | None) -> StepRule | None:
         """What the optax state and the learning rate say of the next step; None where neither is given."""
@@ -82,15 +91,63 @@ class JaxCritic:
         structure = jax.tree.structure(self._parameters)
         return jax.tree.unflatten(structure, [jnp.asarray(leaf) for leaf in self.leaves]), self._static
 
+    def _layer_traces(
+        self, kind: str, numbers: tuple[int, int], inputs: jax.Array, deltas: jax.Array
+    ) -> Iterator[LayerTrace]:
+        first, second = numbers
+        taken, d = np.asarray(inputs), np.asarray(deltas)[:, :, None]
+        heads = tuple(head for head, delta in enumerate(d) if delta.any())
+        d = d if len(heads) == len(d) else d[list(heads)]
+        names = self._names[first], self._names[second]
+        if kind == "linear":
+            with_ones = np.concatenate([taken, np.ones_like(taken[:, :1])], axis=1)[:, None]
+            trace = LayerTrace(names, heads, with_ones, d, lambda leaves: np.vstack([leaves[first], leaves[second]]))
+            yield trace.multiplied_out()
+        else:
+            yield LayerTrace(names[:1], heads, None, d * taken[None, :, None], lambda leaves: leaves[first].ravel())
+            yield LayerTrace(names[1:], heads, None, d, lambda leaves: leaves[second].ravel())
+
+    def leaf_trace(self, number: int, *points: jax.Array) -> LayerTrace:
+        """Per-sample gradients of one parameter."""
+        with jax.enable_x64(True):
+            gradients = np.asarray(_leaf_gradients(*self._in_float64(), number, *points))
+        heads = tuple(range(len(gradients)))
+        return LayerTrace(
+            (self._names[number],), heads, None, gradients[:, :, None], lambda leaves: leaves[number].ravel()
+        )
+
+
+@dataclass(frozen=True)
+class _LeafTraces:
+    """One parameter's per-sample gradients at a time, each made when it is asked for."""
+
+    critic: JaxCritic
+    points: tuple[jax.Array, ...]
+
+    def __iter__(self) -> Iterator[LayerTrace]:
+        for number in range(len(self.critic.leaves)):
+            yield self.critic.leaf_trace(number, *self.points)
+
 
 def _heads(parameters: Any, static: Any, observations: jax.Array, actions: jax.Array) -> jax.Array:
-    values = eqx.combine(parameters, static)(observations, actions)
-    return head_first(values, observations.shape[0], jnp.concatenate)
+    rest, discrete = static
+    critic, points = eqx.combine(parameters, rest), observations.shape[0]
+    if not discrete:
+        return jnp.stack(head_first(critic(observations, actions), points))
+    chosen = actions.astype(int).reshape(-1, 1)
+    heads = head_first_discrete(critic(observations), points)
+    return jnp.stack([jnp.take_along_axis(head, chosen, axis=1)[:, 0] for head in heads])
 
 
 @eqx.filter_jit
 def _values(parameters: Any, static: Any, observations: jax.Array, actions: jax.Array) -> jax.Array:
     return _heads(parameters, static, observations, actions)
+
+
+@eqx.filter_jit
+def _action_values(parameters: Any, static: Any, observations: jax.Array) -> jax.Array:
+    values = eqx.combine(parameters, static[0])(observations)
+    return jnp.stack(head_first_discrete(values, observations.shape[0]))
 
 
 def _record(parameters: Any, static: Any, observations: jax.Array, actions: jax.Array) -> tuple[Recording, list[int]]:
@@ -120,8 +177,10 @@ def _records_every_parameter(parameters: Any, static: Any, observations: jax.Arr
 
 
 @eqx.filter_jit
-def _layer_records(parameters: Any, static: Any, observations: jax.Array, actions: jax.Array) -> list[Any]:
-    """(kind, leaf numbers, inputs, deltas) of each layer; deltas from one backward pass per head."""
+def _layer_records(
+    parameters: Any, static: Any, observations: jax.Array, actions: jax.Array
+) -> tuple[jax.Array, list[Any]]:
+    """Values, and (kind, leaf numbers, inputs, deltas) of each layer; deltas from one backward pass per head."""
     shapes, numbers = _record(parameters, static, observations, actions)
     zeros = [jnp.zeros(output.shape, output.dtype) for output in shapes.outputs]
 
@@ -133,7 +192,7 @@ def _layer_records(parameters: Any, static: Any, observations: jax.Array, action
     values, pull_back, inputs = jax.vjp(forward, zeros, has_aux=True)
     one_hot = jnp.eye(len(values), dtype=values.dtype)[:, :, None] * jnp.ones_like(values)
     (deltas,) = jax.vmap(pull_back)(one_hot)
-    return [
+    return values, [
         (kind, (numbers[2 * layer], numbers[2 * layer + 1]), inputs[layer], deltas[layer])
         for layer, kind in enumerate(shapes.kinds)
     ]

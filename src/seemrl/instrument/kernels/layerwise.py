@@ -1,97 +1,158 @@
-"""Blocks of the neural tangent kernel, layer by layer, without ever forming a per-sample gradient.
+"""Blocks of the neural tangent kernel, layer by layer, without forming a per-sample gradient.
 
 For a layer z = a W + b with input a_i and backpropagated gradient d_i = df(x_i)/dz_i, the gradient of sample i is the
-outer product a_i (x) d_i, so the layer adds (A_x A_y^T + 1) * (D_x D_y^T) to the kernel block between the points x and
-y. A scale-and-shift layer z = a * s + t adds (A*D)_x (A*D)_y^T + D_x D_y^T. Whatever fits neither adds the product of
-its per-sample gradients. A diagonal preconditioner P (Adam's 1 / (sqrt(v) + eps)) breaks the factorisation: those
-blocks are sums over slices of the materialised, weighted gradients.
+outer product (a_i, 1) (x) d_i, so the layer adds (A_x A_y^T + 1) * (D_x D_y^T) to the kernel block between the points x
+and y. Where products of the gradients themselves are cheaper - one output, a convolution, a scale and shift - or where
+every entry has a weight of its own - a preconditioner - the gradients are written out, a slice at a time.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
-_SLICE_BYTES = 8 * 2**20  # of weighted gradients held at a time
+from seemrl.instrument.kernels.traces import LayerTrace
+
+_SLICE_BYTES = 8 * 2**20  # of gradients written out at a time
+_TILE = 256  # rows of a block computed at a time: its two factors stay in the cache
+
+Shares = Float[np.ndarray, "heads draws rows"]
+"""d target_i / d f_h(x*_i, draw): gamma (1 - d_i), times the head's part in the target, over the number of draws."""
 
 
-@dataclass(frozen=True)
-class LayerTrace:
-    """What one layer contributes to the kernel.
+class KernelBlocks(NamedTuple):
+    """The two kernels that the dynamics are made of; values are those of all heads, head after head.
 
     Attributes:
-        kind: "linear", "scale_shift", or "gradients" (``deltas`` are the per-sample gradients, ``inputs`` unused).
-        inputs: the layer's input at each point.
-        deltas: d f_h(point) / d output, for each head h.
-        preconditioner: diagonal weights of the first parameter (W, s, or the gradients) and of the second (b, t).
+        cross: gradients of the targets, which all heads share, against those of the values.
+        gram: G(X, X): gradients of the values against those of the values.
     """
 
-    kind: Literal["linear", "scale_shift", "gradients"]
-    inputs: Float[np.ndarray, "points inputs"]
-    deltas: Float[np.ndarray, "heads points outputs"]
-    preconditioner: tuple[np.ndarray, np.ndarray] | None = None
+    cross: Float[np.ndarray, "rows values"]
+    gram: Float[np.ndarray, "values values"]
 
 
 def kernel_blocks(
     traces: Iterable[LayerTrace],
-    rows: slice,
-    columns: slice,
-    heads: int,
-    needed: Bool[np.ndarray, "heads points"] | None = None,
-) -> Float[np.ndarray, "heads heads rows columns"]:
-    """Kernel blocks K[h, g] = J_h(rows) P J_g(columns)^T, summed over layers; P is the identity by default.
+    shares: Shares,
+    preconditioner: Sequence[np.ndarray] | None = None,
+    precision: type = np.float64,
+) -> KernelBlocks:
+    """The kernels, summed over layers.
 
     Args:
-        traces: one per layer; consumed once, so a generator keeps only one layer in memory.
-        rows: which points stand along the rows.
-        columns: which points stand along the columns.
-        heads: how many leading heads to use.
-        needed: which points' rows are wanted of each head, all by default; the others stay zero. Of clipped double-Q's
-            targets each head gives only those where it is the smaller one.
+        traces: one per layer, at the rows' own points and then at those of each draw of the targets; consumed once.
+        shares: what the targets are made of; heads beyond those named here are left out.
+        preconditioner: diagonal weights of the parameters, an array per leaf; None for the identity.
+        precision: of the products.
     """
-    blocks: np.ndarray | None = None
+    heads, _, rows = shares.shape
+    blocks = KernelBlocks(np.zeros((rows, heads * rows), precision), np.zeros((heads * rows, heads * rows), precision))
     for trace in traces:
-        points = np.arange(trace.deltas.shape[1])
-        if blocks is None:
-            blocks = np.zeros((heads, heads, points[rows].size, points[columns].size))
-        touched = [bool(np.any(trace.deltas[head])) for head in range(heads)]
-        for h in range(heads):
-            for g in range(heads):
-                if touched[h] and touched[g]:
-                    wanted = slice(None) if needed is None else needed[h, rows]
-                    blocks[h, g, wanted] += _block(trace, h, points[rows][wanted], g, columns)
-    if blocks is None:
-        raise ValueError("no layer was traced")
+        values, targets = values_and_targets(trace, shares)
+        if not values.heads:  # none of those that are used
+            continue
+        if preconditioner is None and values.inputs is not None:
+            _add_factored(blocks, values, targets)
+        else:
+            weights = None if preconditioner is None else trace.pick(preconditioner).astype(precision)
+            _add_gradients(blocks, values, targets, weights)
+    for start in (head * rows + tile for head in range(heads) for tile in range(0, rows, _TILE)):
+        end = min(start + _TILE, (start // rows + 1) * rows)
+        blocks.gram[start:end, end:] = blocks.gram[end:, start:end].T  # only the lower half was computed
     return blocks
 
 
-def _block(trace: LayerTrace, h: int, rows: np.ndarray, g: int, columns: slice) -> np.ndarray:
-    d_x, d_y = trace.deltas[h, rows], trace.deltas[g, columns]
-    if trace.kind == "gradients":
-        weight = 1.0 if trace.preconditioner is None else trace.preconditioner[0].ravel()
-        return (d_x * weight) @ d_y.T
-    a_x, a_y = trace.inputs[rows], trace.inputs[columns]
-    if trace.kind == "scale_shift":
-        scale, shift = trace.preconditioner or (1.0, 1.0)
-        return (a_x * d_x * scale) @ (a_y * d_y).T + (d_x * shift) @ d_y.T
-    if trace.preconditioner is None:
-        return (a_x @ a_y.T + 1) * (d_x @ d_y.T)
-    return _weighted_linear_block(a_x, d_x, a_y, d_y, *trace.preconditioner)
+def values_and_targets(trace: LayerTrace, shares: Shares) -> tuple[LayerTrace, LayerTrace]:
+    """One trace of the rows' values, per head, and one of their targets: positions of all draws, weighed, one head."""
+    _, draws, rows = shares.shape
+    heads = [head for head in trace.heads if head < len(shares)]
+    deltas = trace.deltas[: len(heads)]
+    values = replace(
+        trace,
+        heads=tuple(heads),
+        inputs=None if trace.inputs is None else trace.inputs[:rows],
+        deltas=deltas[:, :rows],
+    )
+    by_draw = deltas[:, rows:].reshape(len(heads), draws, rows, *deltas.shape[2:])
+    weighed = np.einsum("hdn,hdnto->dnto", shares[heads].astype(deltas.dtype), by_draw)
+    if trace.inputs is None:
+        return values, replace(values, heads=(0,), deltas=weighed.sum(axis=0)[None])
+    inputs = trace.inputs[rows:].reshape(draws, rows, *trace.inputs.shape[1:])
+    targets = replace(values, heads=(0,), inputs=_positions(inputs), deltas=_positions(weighed)[None])
+    return values, targets
 
 
-def _weighted_linear_block(
-    a_x: np.ndarray, d_x: np.ndarray, a_y: np.ndarray, d_y: np.ndarray, weight: np.ndarray, bias: np.ndarray
-) -> np.ndarray:
-    """Sum over weights (k, l) of P_kl a_ik d_il a_jk d_jl, plus the bias; a slice of inputs k at a time."""
-    block = (d_x * bias) @ d_y.T
-    inputs, outputs = weight.shape
-    width = max(1, _SLICE_BYTES // (8 * (len(a_x) + len(a_y)) * outputs))
+def _positions(by_draw: np.ndarray) -> np.ndarray:
+    """(draws, rows, positions, size) -> (rows, draws * positions, size)."""
+    draws, rows, positions, size = by_draw.shape
+    return by_draw[0] if draws == 1 else by_draw.transpose(1, 0, 2, 3).reshape(rows, draws * positions, size)
+
+
+def _add_factored(blocks: KernelBlocks, values: LayerTrace, targets: LayerTrace) -> None:
+    assert values.inputs is not None and targets.inputs is not None
+    rows = values.points
+    for g, column in enumerate(values.heads):
+        columns = slice(column * rows, (column + 1) * rows)
+        right = values.inputs, values.deltas[g]
+        for h, row in enumerate(values.heads):
+            if h >= g:
+                block = blocks.gram[row * rows : (row + 1) * rows, columns]
+                _add_pairs(block, (values.inputs, values.deltas[h]), right, lower=h == g)
+        _add_pairs(blocks.cross[:, columns], (targets.inputs, targets.deltas[0]), right)
+
+
+_Factors = tuple[np.ndarray, np.ndarray]
+"""Inputs and deltas, (rows, positions, size) each."""
+
+
+def _add_pairs(block: np.ndarray, left: _Factors, right: _Factors, lower: bool = False) -> None:
+    """Add sums over pairs of positions of (A_x A_y^T) * (D_x D_y^T); ``lower``: the lower triangle's tiles alone."""
+    for t in range(left[0].shape[1]):
+        moved = np.flatnonzero(left[1][:, t].any(axis=1))  # targets move only the head that gives them
+        whole = len(moved) == len(block)
+        a_x, d_x = (factor[:, t] if whole else factor[moved, t] for factor in left)
+        for s in range(right[0].shape[1]):
+            a_y, d_y = np.ascontiguousarray(right[0][:, s]), np.ascontiguousarray(right[1][:, s])
+            for start in range(0, len(moved), _TILE):
+                tile = slice(start, start + _TILE)
+                end = start + _TILE if lower and whole else len(a_y)
+                product = a_x[tile] @ a_y[:end].T
+                product *= d_x[tile] @ d_y[:end].T
+                block[tile if whole else moved[tile], :end] += product
+
+
+def _add_gradients(blocks: KernelBlocks, values: LayerTrace, targets: LayerTrace, weights: np.ndarray | None) -> None:
+    rows = values.points
+    moved = np.flatnonzero(targets.deltas[0].any(axis=(1, 2)))  # targets move only the head that gives them
+    targets = targets.at(moved)
+    for part in _slices(values, targets):
+        gradients, target = values.gradients(part), targets.gradients(part)[0]
+        weighed = gradients if weights is None else gradients * weights[part].ravel()
+        for g, column in enumerate(values.heads):
+            columns = slice(column * rows, (column + 1) * rows)
+            blocks.cross[moved, columns] += target @ weighed[g].T
+            for h, row in enumerate(values.heads):
+                if h >= g:
+                    _add_lower(blocks.gram[row * rows : (row + 1) * rows, columns], gradients[h], weighed[g], h == g)
+
+
+def _add_lower(block: np.ndarray, left: np.ndarray, right: np.ndarray, lower: bool) -> None:
+    for start in range(0, len(block), _TILE):
+        tile = slice(start, start + _TILE)
+        end = start + _TILE if lower else len(right)
+        block[tile, :end] += left[tile] @ right[:end].T
+
+
+def _slices(values: LayerTrace, targets: LayerTrace) -> Iterator[slice]:
+    """Parts of the inputs (or of the gradients, where they are written out already) to take at a time."""
+    if values.inputs is None:
+        yield slice(None)
+        return
+    inputs, outputs = values.inputs.shape[-1], values.deltas.shape[-1]
+    column = values.deltas.itemsize * outputs * (len(values.heads) + 1) * values.points
+    width = max(1, _SLICE_BYTES // column)
     for start in range(0, inputs, width):
-        part = slice(start, start + width)
-        left = a_x[:, part, None] * d_x[:, None, :]
-        right = d_y[:, None, :] * weight[None, part]
-        right *= a_y[:, part, None]
-        block += left.reshape(len(a_x), -1) @ right.reshape(len(a_y), -1).T
-    return block
+        yield slice(start, start + width)

@@ -1,0 +1,141 @@
+"""From a critic at its points to the kernels of its dynamics: values, what targets are made of, and which way to go."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from seemrl.errors import InputError
+from seemrl.instrument.dynamics import Dynamics, Heads, Kernels, head_selection
+from seemrl.instrument.kernels import Critic
+from seemrl.instrument.kernels.layerwise import Shares, kernel_blocks
+from seemrl.instrument.kernels.matrixfree import MatrixFreeKernels
+from seemrl.instrument.kernels.traces import Traced
+from seemrl.instrument.plan import Precision, Sizes, plan
+from seemrl.instrument.points import Points
+
+_VALUE_ROWS = 4096  # evaluated at a time where nothing is kept
+_FINGERPRINT_ROWS = 64
+
+
+@dataclass
+class KernelSource:
+    """A critic at the points of a batch.
+
+    Attributes:
+        critic: opened.
+        points: where.
+        values: of each used head at the rows' own points.
+        shares: what the targets are made of.
+        sizes: what decides how kernels are computed.
+        traced: all layers' traces, if they were taken already.
+    """
+
+    critic: Critic
+    points: Points
+    values: Float[np.ndarray, "heads rows"]
+    shares: Shares
+    sizes: Sizes
+    traced: Traced | None
+
+    @classmethod
+    def of(
+        cls, critic: Critic, target: Critic, points: Points, heads: Heads, bootstrap: np.ndarray, memory: int
+    ) -> "KernelSource":
+        """Evaluate the critic, and its target at the targets' points.
+
+        Args:
+            critic: to be measured.
+            target: decides which head is the smaller one; may be the critic itself.
+            points: of the batch.
+            heads: how they form the target.
+            bootstrap: gamma (1 - d) of each row.
+            memory: bytes allowed.
+        """
+        parameters = sum(leaf.size for leaf in critic.leaves)
+        traced, layers = None, None
+        if 8 * parameters * points.rows * (1 + points.draws) <= memory // 4:  # whatever its layers are
+            traced = critic.trace(*points.of_rows())
+            at_points = traced.values
+            layers = traced.layers if isinstance(traced.layers, list) else None
+        else:
+            layers = list(critic.trace(*points.of_rows(slice(0, 2))).layers)
+            at_points = _values(critic, points)
+        trace_bytes, work = 8 * parameters, parameters
+        if layers is not None:
+            trace_bytes = sum(layer.nbytes // layer.points for layer in layers)
+            work = sum(layer.work for layer in layers)
+        used = 1 if heads == "first" else len(at_points)
+        by_set = at_points[:used].reshape(used, 1 + points.draws, points.rows)
+        deciding = by_set[:, 1:]
+        if target is not critic:
+            theirs = _values(target, points)
+            if len(theirs) != len(at_points):
+                raise InputError(
+                    f"target_critic: it has {len(theirs)} heads but the critic has {len(at_points)}; give its own"
+                )
+            deciding = theirs[:used].reshape(by_set.shape)[:, 1:]
+        selection = head_selection(heads, deciding.reshape(used, -1)).reshape(deciding.shape)
+        shares = selection * bootstrap / max(points.draws, 1)
+        sizes = Sizes(points.rows, used, points.draws, parameters, trace_bytes, work, memory)
+        return cls(critic, points, by_set[:, 0], shares, sizes, traced)
+
+    @property
+    def finite(self) -> bool:
+        """Whether the critic still has values."""
+        return bool(np.isfinite(self.values).all() and np.isfinite(self.shares).all())
+
+    def kernels(self, preconditioner: Sequence[np.ndarray] | None) -> tuple[Kernels, Kernels, str]:
+        """The plain kernels, the preconditioned ones (the plain ones again, without), and how they came about."""
+        wanted = [None] if preconditioner is None else [None, preconditioner]
+        plans = [plan(self.sizes, weights is not None) for weights in wanted]
+        found: list[Kernels] = [
+            self._dense(weights, own.precision) if own.method == "dense" else self._matrix_free(weights, own.precision)
+            for weights, own in zip(wanted, plans, strict=True)
+        ]
+        reasons = [own.reason for own in plans]
+        return found[0], found[-1], reasons[0] if len(reasons) == 1 else f"{reasons[0]}; rate: {reasons[1]}"
+
+    def fingerprint_kernel(self, plain: Kernels) -> Float[np.ndarray, "heads rows rows"]:
+        """G(X, X) of each head on the first rows."""
+        kept = min(self.points.rows, _FINGERPRINT_ROWS)
+        heads = len(self.values)
+        if isinstance(plain, Dynamics):
+            blocks = plain.gram.reshape(heads, self.points.rows, heads, self.points.rows)
+        else:
+            first = slice(0, kept)
+            layers = self.critic.trace(*self.points.of_rows(first)).layers
+            blocks = kernel_blocks(layers, self.shares[:, :, first]).gram.reshape(heads, kept, heads, kept)
+        return np.stack([blocks[head, :kept, head, :kept] for head in range(heads)])
+
+    def _matrix_free(self, preconditioner: Sequence[np.ndarray] | None, precision: Precision) -> MatrixFreeKernels:
+        return MatrixFreeKernels(
+            self.critic,
+            self.points,
+            self.shares,
+            preconditioner,
+            bytes_per_row=self.sizes.trace_bytes * (1 + self.points.draws),
+            keep=self.sizes.memory // 2,
+            precision=np.dtype(precision).type,
+        )
+
+    def _dense(self, preconditioner: Sequence[np.ndarray] | None, precision: Precision) -> Dynamics:
+        layers = (self.traced or self.critic.trace(*self.points.of_rows())).layers
+        with np.errstate(over="ignore", invalid="ignore"):  # a critic that has blown up is told by its values
+            if precision == "float64":
+                return Dynamics(*kernel_blocks(layers, self.shares, preconditioner))
+            layers = list(layers)
+            largest = max((layer.largest() for layer in layers), default=1.0) or 1.0
+            scaled = (layer.scaled(1 / largest, np.float32) for layer in layers)
+            return Dynamics(*kernel_blocks(scaled, self.shares, preconditioner, np.float32), largest**2)
+
+
+def _values(critic: Critic, points: Points) -> np.ndarray:
+    """Values at all points, (heads, points), some rows at a time."""
+    if points.rows <= _VALUE_ROWS:
+        return critic(*points.of_rows())
+    sets = 1 + points.draws
+    parts = [critic(*points.of_rows(part)) for part in points.chunks(_VALUE_ROWS)]
+    by_set = [part.reshape(len(part), sets, -1) for part in parts]
+    return np.concatenate(by_set, axis=2).reshape(len(parts[0]), -1)
