@@ -121,6 +121,13 @@ def _report(arguments: Sequence[str]) -> None:
     run_report(_parse(ReportConfig, "report", arguments))
 
 
+def _measure(arguments: Sequence[str]) -> None:
+    from seemrl.measuring.command import run_measure
+    from seemrl.measuring.config import MeasureConfig
+
+    run_measure(_parse(MeasureConfig, "measure", arguments))
+
+
 def _collect(arguments: Sequence[str]) -> None:
     from seemrl.data.command import CollectConfig, run_collect
 
@@ -132,4 +139,5 @@ VERBS = {
     "train": Verb("train an offline agent on an HDF5 file, with readings and forecasts", _train),
     "report": Verb("write one HTML page about one or several runs", _report),
     "data collect": Verb("collect transitions in a Gymnasium environment", _collect),
+    "measure": Verb("read a saved PyTorch critic: does it feed itself, and how fast?", _measure),
 }

@@ -1,0 +1,1 @@
+"""Saved critics read from the command line: their class, their weights, their policy, their data."""
