@@ -25,13 +25,8 @@ def load_weights(option: str, name: str) -> dict[str, torch.Tensor]:
     Raises:
         InputError: the file cannot be read, or holds no state dict there; the message lists those it holds.
     """
-    path, key = _split(name)
-    tree = _chosen(option, path, key)
-    if not _is_state_dict(tree):
-        found = [f"{path}#{place}" for place in _places(tree, _is_state_dict, key)]
-        hint = f"choose {' or '.join(found[:_SHOWN])}" if found else "save critic.state_dict() or a safetensors file"
-        raise InputError(f"{option} {name}: not a state dict, whose values are all tensors; {hint}")
-    state = dict(tree)
+    what = "a state dict, whose values are all tensors"
+    state = _loaded(option, name, _is_state_dict, what, "save critic.state_dict() or a safetensors file")
     while prefix := next((prefix for prefix in _WRAPPERS if all(key.startswith(prefix) for key in state)), None):
         state = {key.removeprefix(prefix): value for key, value in state.items()}
     return state
@@ -43,13 +38,8 @@ def load_optimizer_state(option: str, name: str) -> dict[str, Any]:
     Raises:
         InputError: the file cannot be read, or holds no such state there; the message lists those it holds.
     """
-    path, key = _split(name)
-    tree = _chosen(option, path, key)
-    if not _is_optimizer_state(tree):
-        found = [f"{path}#{place}" for place in _places(tree, _is_optimizer_state, key)]
-        hint = f"choose {' or '.join(found[:_SHOWN])}" if found else "save optimizer.state_dict()"
-        raise InputError(f"{option} {name}: not an optimizer's state, which has state and param_groups; {hint}")
-    return dict(tree)
+    what = "an optimizer's state, which has state and param_groups"
+    return _loaded(option, name, _is_optimizer_state, what, "save optimizer.state_dict()")
 
 
 def fill(module: torch.nn.Module, state: Mapping[str, torch.Tensor], option: str, name: str) -> None:
@@ -75,6 +65,17 @@ def fill(module: torch.nn.Module, state: Mapping[str, torch.Tensor], option: str
     except Exception as error:  # a module may have its own way of loading
         raise InputError(f"{option} {name}: the module does not load it ({reason(error)})") from error
     module.eval()
+
+
+def _loaded(option: str, name: str, wanted: Callable[[Any], bool], what: str, remedy: str) -> dict[str, Any]:
+    """What ``FILE#key`` names, if it is what is wanted; else the places in the file where that lies."""
+    path, key = _split(name)
+    tree = _chosen(option, path, key)
+    if not wanted(tree):
+        found = [f"{path}#{place}" for place in _places(tree, wanted, key)]
+        hint = f"choose {' or '.join(found[:_SHOWN])}" if found else remedy
+        raise InputError(f"{option} {name}: not {what}; {hint}")
+    return dict(tree)
 
 
 def _split(name: str) -> tuple[Path, list[str]]:

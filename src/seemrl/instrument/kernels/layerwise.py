@@ -128,7 +128,7 @@ def _add_gradients(blocks: KernelBlocks, values: LayerTrace, targets: LayerTrace
     rows = values.points
     moved = np.flatnonzero(targets.deltas[0].any(axis=(1, 2)))  # targets move only the head that gives them
     targets = targets.at(moved)
-    for part in _slices(values, targets):
+    for part in _slices(values):
         gradients, target = values.gradients(part), targets.gradients(part)[0]
         weighed = gradients if weights is None else gradients * weights[part].ravel()
         for g, column in enumerate(values.heads):
@@ -146,7 +146,7 @@ def _add_lower(block: np.ndarray, left: np.ndarray, right: np.ndarray, lower: bo
         block[tile, :end] += left[tile] @ right[:end].T
 
 
-def _slices(values: LayerTrace, targets: LayerTrace) -> Iterator[slice]:
+def _slices(values: LayerTrace) -> Iterator[slice]:
     """Parts of the inputs (or of the gradients, where they are written out already) to take at a time."""
     if values.inputs is None:
         yield slice(None)
