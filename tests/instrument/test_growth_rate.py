@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 
 from cases import CASES, OBSERVATION, gradients, policy, torch_single, transitions
 from oracles import one_update, two_parts
-from seemrl.instrument import dynamics as dynamics_module
+from seemrl.instrument import growth as growth_module
 from seemrl.instrument.batch import Batch
-from seemrl.instrument.dynamics import Dynamics, growth, head_selection, one_step
+from seemrl.instrument.dynamics import Dynamics, head_selection
+from seemrl.instrument.growth import growth
 from seemrl.instrument.measure import measure
+from seemrl.instrument.modes import Update, one_step
 from seemrl.instrument.spectrum import spectrum
 
 DISCOUNT = 0.95
@@ -27,7 +29,7 @@ def kernels(seed: int, size: int = 6) -> tuple[np.ndarray, np.ndarray]:
 
 
 def rate_of(dynamics: Dynamics, step_size: float, **options: Any) -> float:
-    return growth(dynamics, step_size, **options).rate
+    return growth(dynamics, step_size, Update(**options)).rate
 
 
 @given(seeds, st.floats(1e-4, 0.5))
@@ -110,7 +112,7 @@ def test_averaging_can_speed_up_a_mode_that_turns():
 
 
 def test_compression_leaves_the_growth_rate_alone(monkeypatch):
-    monkeypatch.setattr(dynamics_module, "LARGEST_DENSE", 200)
+    monkeypatch.setattr(growth_module, "LARGEST_DENSE", 200)
     cross, gram = kernels(1)
     rotation, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(240, len(gram))))
     large = Dynamics(rotation @ cross @ rotation.T, rotation @ gram @ rotation.T)

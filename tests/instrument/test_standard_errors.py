@@ -8,10 +8,12 @@ import pytest
 
 from cases import CASES, policy, transitions
 from oracles import moving_update
-from seemrl.instrument import dynamics as dynamics_module
+from seemrl.instrument import growth as growth_module
 from seemrl.instrument import spectrum as spectrum_module
-from seemrl.instrument.dynamics import Dynamics, growth
+from seemrl.instrument.dynamics import Dynamics
+from seemrl.instrument.growth import growth
 from seemrl.instrument.measure import _normalized_error, measure
+from seemrl.instrument.modes import Update
 from seemrl.instrument.sampling import influence_error, left_out_changes, left_out_error
 from seemrl.instrument.spectrum import spectrum
 
@@ -80,7 +82,7 @@ def test_on_a_subspace_it_is_the_same(seed, monkeypatch):
 @pytest.mark.parametrize("target_rate", [1.0, 0.3, 0.01])
 def test_the_influence_on_the_rate_is_its_derivative(seed, heads, target_rate):
     dynamics = random_dynamics(seed, heads=heads)
-    found = growth(dynamics, STEP, target_rate=target_rate)
+    found = growth(dynamics, STEP, Update(target_rate))
     rate = rate_with(dynamics, target_rate)
     assert found.rate == pytest.approx(rate(np.ones(dynamics.size)), rel=1e-9)
     wanted = differences(rate, dynamics.size, np.arange(dynamics.size))
@@ -89,9 +91,9 @@ def test_the_influence_on_the_rate_is_its_derivative(seed, heads, target_rate):
 
 @pytest.mark.parametrize("target_rate", [1.0, 0.1])
 def test_the_influence_on_a_rate_from_a_subspace_is_its_derivative(target_rate, monkeypatch):
-    monkeypatch.setattr(dynamics_module, "LARGEST_DENSE", 200)
+    monkeypatch.setattr(growth_module, "LARGEST_DENSE", 200)
     dynamics, chosen = large_dynamics(0), np.arange(0, 260, 87)
-    found = growth(dynamics, STEP, target_rate=target_rate)
+    found = growth(dynamics, STEP, Update(target_rate))
     rate = rate_with(dynamics, target_rate)
     assert found.rate == pytest.approx(rate(np.ones(dynamics.size)), rel=1e-6)
     wanted = differences(rate, dynamics.size, chosen)
@@ -173,10 +175,10 @@ def test_leaving_a_row_out_moves_an_eigenvalue_that_stands_alone_as_deleting_it_
 @pytest.mark.parametrize("target_rate", [1.0, 0.3, 0.01])
 def test_leaving_a_row_out_moves_the_rate_as_deleting_it_does(target_rate):
     dynamics = one_growing_mode(1)
-    found = growth(dynamics, STEP, target_rate=target_rate)
+    found = growth(dynamics, STEP, Update(target_rate))
     kept = [np.flatnonzero(np.arange(60) != row) for row in range(60)]
     without = [Dynamics(dynamics.cross[np.ix_(own, own)], dynamics.gram[np.ix_(own, own)]) for own in kept]
-    wanted = np.array([growth(part, STEP, target_rate=target_rate).rate - found.rate for part in without])
+    wanted = np.array([growth(part, STEP, Update(target_rate)).rate - found.rate for part in without])
     assert found.left_out is not None
     assert np.linalg.norm(found.left_out - wanted) <= 0.3 * np.linalg.norm(wanted)
 
@@ -184,7 +186,7 @@ def test_leaving_a_row_out_moves_the_rate_as_deleting_it_does(target_rate):
 def test_both_heads_of_a_row_are_left_out_together():
     one = large_dynamics(2, rows=60)
     two = Dynamics(np.tile(one.cross, 2) / 2, np.tile(one.gram, (2, 2)) / 2)
-    by_head = [growth(part, STEP).left_out for part in (one, two)]
+    by_head = [growth(part, STEP, Update()).left_out for part in (one, two)]
     np.testing.assert_allclose(np.asarray(by_head[1]), np.asarray(by_head[0]), rtol=1e-6, atol=1e-12)
 
 

@@ -14,9 +14,10 @@ import torch
 from cases import ACTION, OBSERVATION, torch_twin, transitions
 from seemrl.agents.config import TD3BCConfig
 from seemrl.agents.td3_bc import TD3BC, Transitions
-from seemrl.instrument.dynamics import Dynamics, head_selection, one_step
+from seemrl.instrument.dynamics import Dynamics, head_selection
 from seemrl.instrument.kernels import open_critic
 from seemrl.instrument.kernels.layerwise import kernel_blocks
+from seemrl.instrument.modes import one_step
 from seemrl.networks.options import Norm
 
 DISCOUNT = 0.97

@@ -6,6 +6,7 @@ from typing import Literal
 from seemrl.networks.options import Norm, Placement
 
 OptimizerName = Literal["adam", "sgd"]
+StepName = Literal["sgd", "momentum", "rmsprop", "adam"]
 
 
 @dataclass(frozen=True)
@@ -40,3 +41,25 @@ class TD3BCConfig:
     """Weight of the value term, divided by mean |Q| (alpha in TD3+BC)."""
     bc_weight: float = 1.0
     """Weight of the behaviour-cloning term; 0: plain TD3."""
+
+
+@dataclass(frozen=True)
+class QLearningConfig:
+    """Settings of Q-learning on fixed transitions; the defaults are the paper's toy maze."""
+
+    hidden_sizes: tuple[int, ...] = (64,)
+    """Units of each hidden layer; the critic has one weight layer more."""
+    heads: int = 1
+    """Critics, trained alike; the target takes the smallest."""
+    critic_norm: Norm = "none"
+    """Normaliser inside the critic."""
+    optimizer: StepName = "sgd"
+    """How a gradient becomes a step; "momentum" is SGD with coefficient 0.9."""
+    learning_rate: float = 2e-3
+    """Step size."""
+    discount: float = 0.99
+    """Discount factor gamma."""
+    target_rate: float = 1.0
+    """How far the target moves to the live critic after each update; 1: it is the live critic."""
+    batch_size: int | None = None
+    """Transitions of an update, drawn with replacement; None: all of them, every time."""

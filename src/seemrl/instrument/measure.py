@@ -8,17 +8,11 @@ import numpy as np
 
 from seemrl.errors import InputError
 from seemrl.instrument.batch import Batch
-from seemrl.instrument.dynamics import (
-    LARGEST_DENSE,
-    Combination,
-    Dynamics,
-    Growth,
-    Heads,
-    Kernels,
-    growth,
-    growth_without_averaging,
-)
+from seemrl.instrument.dynamics import Combination, Dynamics, Heads, Kernels
+from seemrl.instrument.flow import State, flow
+from seemrl.instrument.growth import LARGEST_DENSE, Growth, growth, growth_without_averaging
 from seemrl.instrument.kernels import Critic, open_critic
+from seemrl.instrument.modes import Update
 from seemrl.instrument.points import Points, Policy
 from seemrl.instrument.reading import Reading, pack_fingerprint
 from seemrl.instrument.sampling import influence_error, left_out_changes, left_out_error
@@ -105,13 +99,19 @@ def measure(
             left_out = _left_out(plain, found)
             numbers["normalized_error"] = _normalized_error(found, left_out, len(batch), population)
             numbers["fingerprint"] = pack_fingerprint(source.fingerprint_kernel(plain))
-        if step_size is not None and _finite(moved):
-            if found is not None and moved is plain and target_rate in (None, 1):
-                mode = growth_without_averaging(found, step_size, target_period, left_out)
+        state = State(source.values, source.live, source.averaged, batch.rewards)
+        numbers["td_error"] = _norm(state.errors) / state.errors.size**0.5
+        if rule is not None and step_size is not None and _finite(moved):
+            update = Update(target_rate or 1.0, target_period, rule.momentum)
+            if found is not None and moved is plain and update.target_rate == 1:
+                mode = growth_without_averaging(found, step_size, update, left_out)
             else:
-                mode = growth(moved, step_size, target_rate=target_rate or 1.0, target_period=target_period)
-            numbers["rate"] = mode.rate
+                mode = growth(moved, step_size, update)
+            numbers |= {"rate": mode.rate, "oscillation": mode.oscillation}
             numbers["rate_error"] = _rate_error(mode, target_rate, len(batch), population)
+            if isinstance(moved, Dynamics):
+                numbers["flow"] = flow(moved, state, step_size, update)
+                numbers["kernel_norm"] = step_size * moved.scale * _norm(moved.matrix)
     at_rows = np.abs(source.values)
     return Reading(
         step=int(step),
@@ -155,7 +155,9 @@ def _lost(step_size: float | None, plain_step: float | None) -> dict[str, Any]:
     """The numbers of a critic that has none left."""
     return {
         **dict.fromkeys(("seem", "normalized", "numerical_abscissa", "residual"), math.nan),
-        **dict.fromkeys(("normalized_error", "rate_error")),
+        **dict.fromkeys(("normalized_error", "rate_error", "oscillation", "kernel_norm")),
+        "td_error": math.nan,
+        "flow": (),
         "rate": None if step_size is None else math.nan,
         "spectral_radius": None if plain_step is None else math.nan,
         "leading": (),

@@ -13,22 +13,24 @@ _NO_STEP = "optimizer: it has taken no step yet, so its step sizes are undefined
 
 @dataclass(frozen=True)
 class StepRule:
-    """A step of the form learning_rate * P * gradient, with P diagonal.
+    """A step of the form learning_rate * P * gradient, with P diagonal, once the gradient is steady.
 
     Attributes:
-        learning_rate: effective step size; momentum b is folded in as 1 / (1 - b).
+        learning_rate: steady step size: without dampening, momentum b makes 1 / (1 - b) of the optimizer's own.
         preconditioner: the diagonal of P, an array per parameter leaf, or None for the identity.
+        momentum: b, the share of the last step that goes on in the next; Adam's b1.
     """
 
     learning_rate: float
     preconditioner: Sequence[np.ndarray] | None
+    momentum: float = 0.0
 
 
 def read_optax(state: Any, leaves: Sequence[np.ndarray], learning_rate: float | None) -> StepRule:
     """The step rule of an optax state: SGD, or Adam, AdamW, RMSProp by their second moments; weight decay is left out.
 
-    The learning rate, momentum, ``b2`` and ``eps`` are read where ``optax.inject_hyperparams`` keeps them in the state;
-    otherwise the learning rate must be given and optax's defaults are taken for ``b2`` and ``eps``.
+    Learning rate, momentum, ``b1``, ``b2`` and ``eps`` are read where ``optax.inject_hyperparams`` keeps them in the
+    state; otherwise the learning rate must be given and optax's defaults are taken for ``b1``, ``b2`` and ``eps``.
 
     Raises:
         InputError: another rule, no learning rate or momentum is known, or the moments are not the critic's.
@@ -47,22 +49,24 @@ def read_optax(state: Any, leaves: Sequence[np.ndarray], learning_rate: float | 
             "optimizer: this optax state does not hold its learning rate; "
             "pass learning_rate=..., or build the optimizer with optax.inject_hyperparams"
         )
-    if "TraceState" in nodes:
-        if "momentum" not in settings:
-            raise InputError(
-                "optimizer: this optax state has momentum but does not hold its coefficient; "
-                "build the optimizer with optax.inject_hyperparams"
-            )
-        rate /= 1 - settings["momentum"]
+    if "TraceState" in nodes and "momentum" not in settings:
+        raise InputError(
+            "optimizer: this optax state has momentum but does not hold its coefficient; "
+            "build the optimizer with optax.inject_hyperparams"
+        )
     scale = next((nodes[kind] for kind in _SCALES if kind in nodes), None)
+    momentum = settings["momentum"] if "TraceState" in nodes else 0.0
+    rate /= 1 - momentum
     if scale is None:
-        return StepRule(rate, None)
+        return StepRule(rate, None, momentum)
     moments = [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(scale.nu)]
     if [moment.shape for moment in moments] != [leaf.shape for leaf in leaves]:
         raise InputError(
             "optimizer: its second moments do not match the critic's parameters; pass the critic's own state"
         )
-    return StepRule(rate, _optax_diagonal(scale, moments, settings))
+    if hasattr(scale, "mu"):
+        momentum = settings.get("b1", 0.9)
+    return StepRule(rate, _optax_diagonal(scale, moments, settings), momentum)
 
 
 _WITHOUT_SCALE = {"EmptyState", "ScaleByScheduleState", "InjectHyperparamsState", "InjectStatefulHyperparamsState"}
@@ -104,13 +108,16 @@ def read_torch(optimizer: Any, parameters: Sequence[Any], learning_rate: float |
     if name not in ("SGD", "Adam", "AdamW", "RMSprop"):
         raise InputError(f"optimizer: {name} is not supported; SGD, Adam, AdamW and RMSprop are")
     groups = [_owning_group(optimizer, parameter) for parameter in parameters]
-    rates = {(float(group["lr"]) if learning_rate is None else learning_rate) * _momentum(group) for group in groups}
+    rates = {(float(group["lr"]) if learning_rate is None else learning_rate) * _gain(group) for group in groups}
     if len(rates) > 1:
         raise InputError(f"optimizer: the critic's parameters have several learning rates {sorted(rates)}; use one")
+    momenta = {float(group["betas"][0] if "betas" in group else group.get("momentum", 0.0)) for group in groups}
+    if len(momenta) > 1:
+        raise InputError(f"optimizer: the critic's parameters have several momenta {sorted(momenta)}; use one")
     if name == "SGD":
-        return StepRule(rates.pop(), None)
+        return StepRule(rates.pop(), None, momenta.pop())
     diagonals = [_torch_diagonal(name, optimizer, *pair) for pair in zip(parameters, groups, strict=True)]
-    return StepRule(rates.pop(), diagonals)
+    return StepRule(rates.pop(), diagonals, momenta.pop())
 
 
 def _owning_group(optimizer: Any, parameter: Any) -> dict[str, Any]:
@@ -120,8 +127,8 @@ def _owning_group(optimizer: Any, parameter: Any) -> dict[str, Any]:
     raise InputError("optimizer: it does not own all of the critic's parameters; pass the critic's own optimizer")
 
 
-def _momentum(group: dict[str, Any]) -> float:
-    """What momentum makes of a steady gradient."""
+def _gain(group: dict[str, Any]) -> float:
+    """What momentum makes of a steady gradient; Adam's own is 1."""
     momentum = float(group.get("momentum", 0.0))
     return (1 - float(group.get("dampening", 0.0))) / (1 - momentum) if momentum else 1.0
 

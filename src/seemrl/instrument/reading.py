@@ -36,6 +36,14 @@ class Reading:
         by_sample: parameters without a layerwise formula, which took per-sample gradients.
         seconds: wall-clock time of the reading.
         fingerprint: the direction of the kernel G(X, X) on the first rows, for `ntk_cosine`.
+        oscillation: log|z| per critic update of the fastest-growing mode that turns by more than 0.1 radian per target
+            update: above zero, values swing ever wider - with the preconditioner as it stands, which an adaptive
+            optimizer does not let stand. -inf where no mode turns; None when no learning rate is known.
+        flow: steps ahead, and the growth of log mean |Q| by then if the kernels stayed as they are: the same update
+            followed from the present TD errors, rewards included. Empty where unknown.
+        kernel_norm: Frobenius norm of the update's own operator, step size and preconditioner included: how the flow
+            itself speeds up or slows down from one reading to the next. None when no learning rate is known.
+        td_error: root mean square of the TD errors.
     """
 
     step: int
@@ -57,6 +65,10 @@ class Reading:
     by_sample: tuple[str, ...]
     seconds: float
     fingerprint: str
+    oscillation: float | None = None
+    flow: tuple[tuple[float, float], ...] = ()
+    kernel_norm: float | None = None
+    td_error: float = math.nan
 
     @property
     def finite(self) -> bool:
@@ -73,7 +85,8 @@ class Reading:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         values = asdict(self)
-        return values | {"leading": [list(pair) for pair in self.leading], "by_sample": list(self.by_sample)}
+        pairs = {name: [list(pair) for pair in values[name]] for name in ("leading", "flow")}
+        return values | pairs | {"by_sample": list(self.by_sample)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Reading":
@@ -85,8 +98,13 @@ class Reading:
         return cls(**read)
 
 
-_ABSENT: dict[str, Any] = {"leading": (), "method": "", "by_sample": ()}
+_ABSENT: dict[str, Any] = {"leading": (), "flow": (), "method": "", "by_sample": (), "td_error": math.nan}
 """Of what readings written by earlier versions lack."""
+
+
+def _pairs(values: Any) -> tuple[tuple[float, float], ...]:
+    return tuple((float(first), float(second)) for first, second in values)
+
 
 _READ: dict[str, Callable[[Any], Any]] = {
     "step": int,
@@ -95,7 +113,8 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "method": str,
     "fingerprint": str,
     "by_sample": tuple,
-    "leading": lambda pairs: tuple((float(real), float(imaginary)) for real, imaginary in pairs),
+    "leading": _pairs,
+    "flow": _pairs,
 }
 
 

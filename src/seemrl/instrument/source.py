@@ -27,6 +27,8 @@ class KernelSource:
         critic: opened.
         points: where.
         values: of each used head at the rows' own points.
+        live: what the critic itself contributes to each row's target.
+        averaged: what the target critic contributes.
         shares: what the targets are made of.
         sizes: what decides how kernels are computed.
         traced: all layers' traces, if they were taken already.
@@ -35,6 +37,8 @@ class KernelSource:
     critic: Critic
     points: Points
     values: Float[np.ndarray, "heads rows"]
+    live: Float[np.ndarray, " rows"]
+    averaged: Float[np.ndarray, " rows"]
     shares: Shares
     sizes: Sizes
     traced: Traced | None
@@ -79,7 +83,9 @@ class KernelSource:
         selection = head_selection(heads, deciding.reshape(used, -1)).reshape(deciding.shape)
         shares = selection * bootstrap / max(points.draws, 1)
         sizes = Sizes(points.rows, used, points.draws, parameters, trace_bytes, work, memory)
-        return cls(critic, points, by_set[:, 0], shares, sizes, traced)
+        with np.errstate(invalid="ignore"):  # a critic that has blown up is told by its values
+            live, averaged = ((shares * values).sum(axis=(0, 1)) for values in (by_set[:, 1:], deciding))
+        return cls(critic, points, by_set[:, 0], live, averaged, shares, sizes, traced)
 
     @property
     def finite(self) -> bool:

@@ -16,17 +16,16 @@ from seemrl.data.dataset import Dataset
 from seemrl.files import append_json_line
 from seemrl.instrument.batch import Batch
 from seemrl.instrument.forecast import Forecast, forecast
-from seemrl.instrument.measure import measure
 from seemrl.instrument.reading import Reading
 from seemrl.networks.mlp import DeterministicActor
 from seemrl.training.checkpoint import load_newest, save_checkpoint
 from seemrl.training.config import TrainConfig
 from seemrl.training.evaluation import ActionBox, evaluate
+from seemrl.training.reading import read_learner
 from seemrl.training.run_directory import cut_logs
 
 _READING_SEED = 0
 _EVALUATION_SEED = 1_000_000
-_POLICY_DRAWS = 2
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,7 @@ class Run:
         if not self._due(self.config.read_every):
             return None, None
         append_json_line(self.directory / "metrics.jsonl", {"step": self.step, **metrics})
-        reading = self.measure()
+        reading = read_learner(self.agent, self._batch, len(self.data))
         cosine = reading.ntk_cosine(self.readings[-1]) if self.readings else None
         self.readings.append(reading)
         outlook = forecast(
@@ -148,28 +147,6 @@ class Run:
         parameters = self.config.hyperparameters
         return len(parameters.hidden_sizes) + 1 if parameters.critic_norm == "none" else None
 
-    def measure(self) -> Reading:
-        """A reading of the critic now, with the target as training uses it and the same noise every time."""
-        parameters = self.config.hyperparameters
-        agent, keys = self.agent, iter(jax.random.split(jax.random.key(_READING_SEED), _POLICY_DRAWS + 2))
-
-        def policy(next_observations: np.ndarray) -> jax.Array:
-            return _target_actions(agent, jnp.asarray(next_observations, jnp.float32), next(keys))
-
-        return measure(
-            agent.critic,
-            self._batch,
-            policy,
-            discount=parameters.discount,
-            optimizer=agent.critic_optimizer_state,
-            target_critic=agent.target_critic,
-            target_rate=parameters.target_rate,
-            target_period=parameters.policy_frequency,
-            policy_draws=_POLICY_DRAWS,
-            population=len(self.data),
-            step=self.step,
-        )
-
     def _evaluate(self) -> dict[str, Any] | None:
         if self.environment is None or not self._due(self.config.evaluate_every):
             return None
@@ -181,8 +158,3 @@ class Run:
 @eqx.filter_jit
 def _act(actor: DeterministicActor, observations: jax.Array) -> jax.Array:
     return actor(observations)
-
-
-@eqx.filter_jit
-def _target_actions(agent: TD3BC, next_observations: jax.Array, key: jax.Array) -> jax.Array:
-    return agent.target_actions(next_observations, key)

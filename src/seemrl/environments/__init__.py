@@ -1,0 +1,1 @@
+"""Small problems of our own, for theory and tests: they need no simulator."""

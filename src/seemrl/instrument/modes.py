@@ -1,0 +1,251 @@
+"""What one update of training multiplies the TD error by: its modes, with target averaging and momentum.
+
+Write q for the values, p for what the averaged target contributes, and s for the sum of the steps so far, so that
+q = gram s and the live critic's contribution is p' = cross s; the kernels carry the step size. Averaging and momentum
+are linear filters, and for a mode multiplied by z at each target update (P critic updates) they are numbers:
+
+    p = beta(z) cross s             beta(z) = tau z / (z - 1 + tau)
+    p - q = h(z) s                  h(z) = (z - 1) (1 - b / y) / (1 - b),    y = z^(1/P)
+
+with momentum b, whose steady gain 1 / (1 - b) is part of the step size. A mode therefore solves T(z) s = 0 with
+
+    T(z) = beta(z) cross - gram - h(z)
+
+(tau = 1 and P = 1: z^2 - (1 + b + (1 - b) sigma) z + b = 0 for each eigenvalue sigma of cross - gram.)
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Inexact
+
+from seemrl.instrument.sampling import left_out_changes
+from seemrl.instrument.spectrum import eigenvalues, eigenvectors
+
+SLOW_TURN = 0.1  # radians per target update: a period of at least 60 updates
+_VANISHED = 1e-6  # |z| of a mode that is gone at once, and has no angle to speak of
+_REFINEMENTS = 3
+_NEWTON_STEPS = 60
+
+
+@dataclass(frozen=True)
+class Update:
+    """What an update does with a gradient.
+
+    Attributes:
+        target_rate: tau of target averaging, in (0, 1]; 1: the target is the live critic.
+        target_period: critic updates per target update.
+        momentum: b, in [0, 1): the share of the last step that goes on (Adam's b1).
+    """
+
+    target_rate: float = 1.0
+    target_period: int = 1
+    momentum: float = 0.0
+
+    def averaged(self, z: complex) -> complex:
+        """Beta(z): the averaged target over the live one."""
+        return self.target_rate * z / (z - 1 + self.target_rate)
+
+    def averaged_slope(self, z: complex) -> complex:
+        """Beta'(z)."""
+        return self.target_rate * (self.target_rate - 1) / (z - 1 + self.target_rate) ** 2
+
+    def needed(self, z: complex) -> complex:
+        """h(z): the error that keeps a mode going."""
+        return (z - 1) * (1 - self.momentum / self._once(z)) / (1 - self.momentum)
+
+    def needed_slope(self, z: complex) -> complex:
+        """h'(z)."""
+        lost = self.momentum / self._once(z)
+        return (1 - lost + (z - 1) * lost / (self.target_period * z)) / (1 - self.momentum)
+
+    def _once(self, z: complex) -> complex:
+        return z if self.target_period == 1 else complex(z) ** (1 / self.target_period)
+
+    def multiplier(self, cross: complex, gram: complex, start: complex) -> complex | None:
+        """Z of a mode on which the kernels are these two numbers, by Newton's method; None where it finds none."""
+        for first in (start, start * (1 + 0.05j)):  # momentum may turn a real mode into a pair
+            z = first
+            for _ in range(_NEWTON_STEPS):
+                if z == 0:
+                    break
+                value = self.averaged(z) * cross - gram - self.needed(z)
+                move = value / (self.averaged_slope(z) * cross - self.needed_slope(z))
+                z = z - move
+                if not np.isfinite(z):
+                    break
+                if abs(move) <= 1e-14 * abs(z):
+                    return z
+        return None
+
+
+@dataclass(frozen=True)
+class Mode:
+    """One mode of the update: its multiplier z and the vectors of T(z), on a basis Q or on all values.
+
+    Attributes:
+        z: by target update.
+        right, left: T(z) right = 0 and left^H T(z) = 0.
+        cross, gram: Q^T K Q of both kernels times the step.
+        update: what else belongs to an update.
+        following: real part of the next mode to the left.
+        oscillating: largest |z| among the modes that turn fast, by critic update; 0 where there are none.
+    """
+
+    z: complex
+    right: np.ndarray
+    left: np.ndarray
+    cross: np.ndarray
+    gram: np.ndarray
+    update: Update
+    following: float
+    oscillating: float
+
+    @classmethod
+    def fastest(cls, cross: np.ndarray, gram: np.ndarray, update: Update) -> "Mode | None":
+        """The fastest mode that turns slowly, or None; both kernels times the step, on a basis."""
+        plain = Update(update.target_rate, update.target_period)
+        modes = eigenvalues(_reduced_step(cross, gram, update.target_rate))
+        number = slowest_turning(modes)
+        if number is None:
+            return None
+        z = complex(modes[number])
+        behind = modes[np.real(modes) < z.real]
+        next_one = slowest_turning(behind)
+        following = -np.inf if next_one is None else float(np.real(behind[next_one]))
+        right, left = _vectors(cross, gram, plain, z)
+        oscillating = fastest_oscillation(modes, update)
+        if update.momentum:
+            z, right, left = _with_momentum(cross, gram, update, z, right, left)
+        return cls(z, right, left, cross, gram, update, following, oscillating)
+
+    @property
+    def rate(self) -> float:
+        """Log Re z: exact for a mode that does not turn."""
+        return float(np.log(self.z.real)) if self.z.real > 0 else -np.inf
+
+    @property
+    def _slope(self) -> complex:
+        """left^H T'(z) right."""
+        derivative = self.update.averaged_slope(self.z) * self.cross @ self.right
+        return complex(np.vdot(self.left, derivative - self.update.needed_slope(self.z) * self.right))
+
+    def left_out(self, rows: int) -> Float[np.ndarray, " rows"] | None:
+        """Change of log Re z when each row is left out; first order, so cut at the distance to the next mode."""
+        singular = _operator(self.cross, self.gram, self.update, self.z)
+        slope = self.update.averaged_slope(self.z) * self.cross - self.update.needed_slope(self.z) * np.eye(
+            len(singular)
+        )
+        if not self.z.imag:
+            singular, slope = np.real(singular), np.real(slope)
+        changes = left_out_changes(singular, slope, rows)
+        distance = self.z.real - self.following
+        return None if changes is None else np.clip(changes, -distance, distance) / self.z.real
+
+    def _pulled(self, cross_rows: np.ndarray, gram_rows: np.ndarray) -> np.ndarray:
+        """h(z) times the left vector on all values, given Q^T K of both kernels."""
+        return self.left.conj() @ (self.update.averaged(self.z) * cross_rows - gram_rows)
+
+    def influence(self, cross_rows: np.ndarray, gram_rows: np.ndarray, basis: np.ndarray) -> Float[np.ndarray, " n"]:
+        """Change of log Re z with the weight of each value's gradient."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            change = -self._pulled(cross_rows, gram_rows) * (basis @ self.right) / self._slope
+            return np.real(change) / self.z.real
+
+    def correction(self, moved: Sequence[np.ndarray], rows: Sequence[np.ndarray], basis: np.ndarray) -> float:
+        """First-order change of z by what the kernels (K Q and Q^T K of each are given) do outside the basis."""
+        cross, gram = (
+            (product - basis @ small) @ self.right
+            for product, small in zip(moved, (self.cross, self.gram), strict=True)
+        )
+        with np.errstate(divide="ignore", invalid="ignore"):
+            outside = self._pulled(*rows) @ (self.update.averaged(self.z) * cross - gram)
+            return float(np.abs(outside / (self.update.needed(self.z) * self._slope)))
+
+
+def slowest_turning(modes: Inexact[np.ndarray, " modes"]) -> int | None:
+    """Which mode has the largest real part among those that turn slowly."""
+    slow = np.flatnonzero((np.abs(np.angle(modes)) <= SLOW_TURN) & (np.real(modes) > 0))
+    return int(slow[np.argmax(np.real(modes[slow]))]) if slow.size else None
+
+
+def fastest_oscillation(modes: Inexact[np.ndarray, " modes"], update: Update) -> float:
+    """Largest |z| by critic update among modes that turn fast, each with the momentum; 0 where there are none.
+
+    The target's average hardly follows what turns fast, so its share in a mode is taken as it is without momentum.
+    """
+    step = np.asarray(modes - 1, complex) / update.target_period  # sigma of one critic update
+    half = (1 + update.momentum + (1 - update.momentum) * step) / 2
+    root = np.sqrt(half**2 - update.momentum)
+    once = np.concatenate([half + root, half - root])
+    turning = (np.abs(np.angle(once)) * update.target_period > SLOW_TURN) & (np.abs(once) > _VANISHED)
+    return float(np.abs(once[turning]).max(initial=0.0))
+
+
+def _with_momentum(
+    cross: np.ndarray, gram: np.ndarray, update: Update, z: complex, right: np.ndarray, left: np.ndarray
+) -> tuple[complex, np.ndarray, np.ndarray]:
+    """Follow a mode from no momentum to its own: two-sided Rayleigh quotients and inverse iteration in turn."""
+    for _ in range(_REFINEMENTS):
+        scale = np.vdot(left, right)
+        found = update.multiplier(
+            complex(np.vdot(left, cross @ right) / scale), complex(np.vdot(left, gram @ right) / scale), z
+        )
+        if found is None:
+            break
+        z = complex(found.real) if abs(found.imag) <= 1e-12 * abs(found) else found
+        right, left = _vectors(cross, gram, update, z)
+    return z, right, left
+
+
+def _operator(cross: np.ndarray, gram: np.ndarray, update: Update, z: complex) -> Inexact[np.ndarray, "n n"]:
+    """T(z)."""
+    operator = update.averaged(z) * cross - gram - update.needed(z) * np.eye(len(gram))
+    return operator if z.imag else np.real(operator)
+
+
+def _vectors(cross: np.ndarray, gram: np.ndarray, update: Update, z: complex) -> tuple[np.ndarray, np.ndarray]:
+    return eigenvectors(_operator(cross, gram, update, z), 0j)
+
+
+def one_step(
+    cross: Float[np.ndarray, "n n"], gram: Float[np.ndarray, "n n"], target_rate: float
+) -> Float[np.ndarray, "states states"]:
+    """The matrix of one update without momentum, homogeneous part; ``cross`` and ``gram`` carry the step size.
+
+    Without averaging the state is u, and the matrix I + cross - gram. With it the state is (q, p', p): values, what
+    they contribute to the targets, and what the averaged target contributes,
+
+        q  <- q  + gram (p - q)
+        p' <- p' + cross (p - q)
+        p  <- (1 - tau) p + tau p'        (p' after its update)
+
+    where p' and p are already multiplied by gamma (1 - d).
+    """
+    identity, zero = np.eye(len(gram)), np.zeros_like(gram)
+    if target_rate == 1.0:
+        return identity + cross - gram
+    tau = target_rate
+    return np.block(
+        [
+            [identity - gram, zero, gram],
+            [-cross, identity, cross],
+            [-tau * cross, tau * identity, (1 - tau) * identity + tau * cross],
+        ]
+    )
+
+
+def _reduced_step(cross: np.ndarray, gram: np.ndarray, target_rate: float) -> np.ndarray:
+    """`one_step` without its n modes that stand still (q = p' = p).
+
+    q and p' move by gram and cross times the same vectors p - q; with s their sum so far, q = gram s and p' = cross s:
+
+        s <- s + p - gram s
+        p <- (1 - tau) p + tau cross s        (s after its update)
+    """
+    if target_rate == 1.0:
+        return one_step(cross, gram, 1.0)
+    identity, tau = np.eye(len(gram)), target_rate
+    left = identity - gram
+    return np.block([[left, identity], [tau * cross @ left, (1 - tau) * identity + tau * cross]])

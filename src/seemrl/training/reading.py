@@ -1,0 +1,47 @@
+"""A reading of one of our learners: its critic, with the target as training uses it."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from seemrl.agents.td3_bc import TD3BC
+from seemrl.instrument.batch import Batch
+from seemrl.instrument.measure import measure
+from seemrl.instrument.reading import Reading
+
+_SEED = 0
+_POLICY_DRAWS = 2
+
+
+def read_learner(agent: TD3BC, batch: Batch, population: int) -> Reading:
+    """A reading of the critic now; the smoothing noise is the same every time.
+
+    Args:
+        agent: the learner.
+        batch: fixed transitions, observations as the critic sees them.
+        population: transitions the batch was drawn from.
+    """
+    keys = iter(jax.random.split(jax.random.key(_SEED), _POLICY_DRAWS + 2))
+
+    def policy(next_observations: np.ndarray) -> jax.Array:
+        return _target_actions(agent, jnp.asarray(next_observations, jnp.float32), next(keys))
+
+    return measure(
+        agent.critic,
+        batch,
+        policy,
+        discount=float(agent.scalars.discount),
+        optimizer=agent.critic_optimizer_state,
+        target_critic=agent.target_critic,
+        target_rate=float(agent.scalars.target_rate),
+        target_period=agent.policy_frequency,
+        policy_draws=_POLICY_DRAWS,
+        population=population,
+        step=int(agent.step),
+    )
+
+
+@eqx.filter_jit
+def _target_actions(agent: TD3BC, next_observations: jax.Array, key: jax.Array) -> jax.Array:
+    return agent.target_actions(next_observations, key)
