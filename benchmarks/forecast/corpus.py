@@ -23,7 +23,7 @@ import tyro  # noqa: E402 - JAX's settings come first
 
 from benchmarks.forecast.learners import open_learner  # noqa: E402
 from benchmarks.forecast.record import record_run  # noqa: E402
-from benchmarks.forecast.settings import Setting, maze_settings, td3_settings  # noqa: E402
+from benchmarks.forecast.settings import Half, Setting, maze_settings, td3_settings  # noqa: E402
 from seemrl.data.collect import collect_random  # noqa: E402
 from seemrl.data.d4rl import load_d4rl, save_d4rl  # noqa: E402
 from seemrl.data.dataset import Dataset  # noqa: E402
@@ -38,6 +38,7 @@ def main(
     data: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE")] = (),
     workers: int = os.cpu_count() or 1,
     minutes: float = 90.0,
+    half: Half | None = None,
     part: int | None = None,
 ) -> None:
     """Train the corpus.
@@ -47,6 +48,7 @@ def main(
         data: more data sets in D4RL's layout, beside random Hopper (embedded), Walker2d and HalfCheetah (collected).
         workers: processes, each on a core of its own.
         minutes: no run is started after this.
+        half: train this half only; both if not given.
         part: the share of one worker, from 0; it is for the processes that this command starts.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -54,12 +56,14 @@ def main(
     if part is None:
         command = [sys.executable, "-m", "benchmarks.forecast.corpus", "--out", str(out), "--workers", str(workers)]
         command += ["--minutes", str(minutes), *(["--data", *map(str, data)] if data else [])]
+        command += ["--half", half] if half else []
         started = [subprocess.Popen([*command, "--part", str(number)]) for number in range(workers)]
         codes = [process.wait() for process in started]
         if any(codes):
             raise SystemExit(f"corpus: a worker ended with {max(codes)}; run the same command again to go on")
         return
-    _train(out, settings(list(sources))[part::workers], sources, time.monotonic() + 60 * minutes)
+    wanted = [setting for setting in settings(list(sources)) if half in (None, setting.half)]
+    _train(out, wanted[part::workers], sources, time.monotonic() + 60 * minutes)
 
 
 def settings(sources: list[str]) -> list[Setting]:

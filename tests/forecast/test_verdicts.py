@@ -10,7 +10,7 @@ import pytest
 
 from seemrl import Forecast, InputError, Reading, forecast
 from seemrl.files import strict
-from seemrl.instrument.forecast.verdict import PERSISTENCE, critical_point, judge
+from seemrl.instrument.forecast.verdict import PERSISTENCE_NORMALISED, QUIET, critical_point, judge
 from seemrl.instrument.reading import pack_fingerprint
 
 BOUND = 300.0
@@ -42,39 +42,72 @@ def reading(step: int, q_mean: float, rate: float | None, normalized: float = 0.
     return replace(values, **changes)
 
 
-def grown(rates: Sequence[float], seen: Sequence[float], every: int = 100, start: float = 1.0) -> list[Reading]:
-    """Readings whose log|Q| grows by ``seen`` between them."""
+def grown(rates: Sequence[float], seen: Sequence[float], every: int = 100, start: float = 100.0) -> list[Reading]:
+    """Readings from step 1,000 on whose log|Q| grows by ``seen`` between them."""
     levels = start * np.exp(np.concatenate([[0.0], np.cumsum(seen)]))
-    return [reading((i + 1) * every, float(q), rate) for i, (rate, q) in enumerate(zip(rates, levels, strict=True))]
+    return [reading(1000 + i * every, float(q), rate) for i, (rate, q) in enumerate(zip(rates, levels, strict=True))]
 
 
-def test_growth_that_the_rate_explains_is_called_after_a_row_of_it_and_not_before() -> None:
-    history = grown([2e-3] * 8, [0.2] * 7)
-    verdicts = [judge(history[: n + 1], BOUND)[0] for n in range(8)]
-    assert verdicts == ["stable", *["watch"] * (PERSISTENCE - 1), *["diverging"] * (8 - PERSISTENCE)]
+def verdicts(history: list[Reading], homogeneous: bool = True) -> list[str]:
+    return [judge(history[: n + 1], BOUND, homogeneous=homogeneous)[0] for n in range(len(history))]
+
+
+def test_growth_that_was_foretold_is_called_after_a_row_of_it_and_not_before() -> None:
+    history = grown([2e-3] * 8, [0.1] * 7)
+    assert verdicts(history) == ["stable", *["diverging"] * 7]
+    cautious = verdicts(history, homogeneous=False)  # a normalised critic must show it for longer, and reach further
+    assert "diverging" not in cautious[: PERSISTENCE_NORMALISED + 1]
+
+
+def test_a_normalised_critic_is_called_where_its_flow_reaches_the_bound_along_a_line() -> None:
+    history = grown([8e-3] * 8, [0.25] * 7, every=50)
+    assert verdicts(history, homogeneous=False)[: PERSISTENCE_NORMALISED + 1] == [
+        "stable",
+        *["watch"] * (PERSISTENCE_NORMALISED - 2),
+        *["diverging"] * 2,
+    ]
 
 
 @pytest.mark.parametrize(
     ("rates", "seen", "why"),
     [
-        ([1e-5] * 12, [0.2] * 11, "rewards move the values: the rate explains a hundredth"),
+        ([1e-5] * 12, [0.2] * 11, "rewards move the values: nothing of it was foretold"),
         ([-1e-3] * 12, [0.2] * 11, "a contraction"),
-        ([5e-3] * 12, [0.05] * 11, "the fastest mode is not the one the values move along"),
-        ([5e-5] * 12, [0.005] * 11, "too little to be worth a word"),
+        ([1e-2] * 12, [0.05] * 11, "the values do not follow"),
+        ([4e-4] * 12, [0.005] * 11, "too little to be worth a word"),
         ([2e-3] * 12, [-0.1] * 11, "the values fall"),
         ([2e-3 if i % 4 == 0 else -1e-3 for i in range(12)], [0.1] * 11, "isolated spikes"),
     ],
 )
 def test_no_alarm(rates: list[float], seen: list[float], why: str) -> None:
-    history = grown(rates, seen)
-    assert all(judge(history[: n + 1], BOUND)[0] in ("stable", "watch") for n in range(len(history))), why
+    assert all(word in ("stable", "watch", "diverged") for word in verdicts(grown(rates, seen, start=10.0))), why
 
 
-def test_an_alarm_outlives_one_quiet_pair_and_ends_after_a_row_of_them() -> None:
-    rates = [2e-3] * 8 + [-1e-3] * 8
-    history = grown(rates, [0.2] * 8 + [0.01] * 7)
-    assert judge(history[:10], BOUND)[0] == "diverging"
-    assert judge(history, BOUND)[0] == "stable"
+@pytest.mark.parametrize(
+    "changes", [{"normalized": 5e-4}, {"q_mean": 1.0}, {"flow": ((64.0, 0.13), (65536.0, 0.5))}, {"rate": -1e-5}]
+)
+def test_each_thing_that_a_blow_up_must_show_can_be_missing(changes: dict[str, object]) -> None:
+    history = grown([2e-3] * 8, [0.1] * 7)
+    assert verdicts(history)[-1] == "diverging"
+    if "q_mean" in changes:  # far below the bound, growing as fast
+        changed = grown([2e-3] * 8, [0.1] * 7, start=0.5)
+    else:
+        changed = [replace(item, **changes) for item in history]
+    assert set(verdicts(changed)) <= {"stable", "watch"}
+
+
+def test_an_alarm_outlives_one_quiet_reading_and_ends_after_a_row_of_them() -> None:
+    history = grown([2e-3] * 8 + [-1e-3] * 8, [0.1] * 8 + [0.01] * 7)
+    told = verdicts(history)
+    assert told[8 : 8 + QUIET - 1] == ["diverging"] * (QUIET - 1)
+    assert told[-1] in ("stable", "watch")
+
+
+def test_the_flow_goes_before_the_mode() -> None:
+    """A mode that grows is no alarm where the present errors do not lie along it."""
+    flow = tuple((8.0 * 2**k, 0.05) for k in range(14))
+    history = [replace(item, flow=flow) for item in grown([5e-3] * 8, [0.05] * 7)]
+    assert set(verdicts(history)) == {"stable"}
 
 
 @pytest.mark.parametrize(
@@ -86,15 +119,15 @@ def test_the_reward_bound_decides_without_any_rate(q_mean: float, verdict: str) 
 
 @pytest.mark.parametrize("lost", [math.nan, math.inf])
 def test_values_that_are_not_finite_have_diverged_whatever_the_bound(lost: float) -> None:
-    history = [*grown([2e-3] * 3, [0.1] * 2), reading(400, lost, math.nan, q_max=lost, seem=lost)]
+    history = [*grown([2e-3] * 3, [0.1] * 2), reading(1400, lost, math.nan, q_max=lost, seem=lost)]
     result = forecast(history)
     assert result.verdict == "diverged"
     assert "not finite" in result.reasons[0]
 
 
 def test_without_a_learning_rate_a_persistent_normalized_seem_stands_in() -> None:
-    history = [replace(item, rate=None) for item in grown([0.0] * 8, [0.2] * 7)]
-    assert judge(history, BOUND)[0] == "diverging"
+    history = [replace(item, rate=None) for item in grown([0.0] * 8, [0.2] * 7, start=50.0)]
+    assert verdicts(history) == ["stable", *["watch"] * 3, *["diverging"] * 4]
     calm = [replace(item, normalized=1e-3) for item in history]
     assert judge(calm, BOUND)[0] == "stable"
 
@@ -111,6 +144,7 @@ def test_the_critical_point_is_where_the_kernel_stops_turning_for_good() -> None
 def test_a_power_law_run_is_forecast_within_its_interval() -> None:
     history = [reading(step, (step / 300) ** 3, 3.0 / step) for step in range(500, 2001, 100)]
     result = forecast(history, reward_bound=BOUND, optimizer="adam", depth=3)
+    assert result.growth_rate == pytest.approx(3 * math.log(1.05) / 100, rel=0.1)  # of the next twentieth
     crash = 300 * (10 * BOUND) ** (1 / 3)
     assert result.verdict == "diverging"
     assert result.law == "power"
@@ -129,7 +163,7 @@ def _band(result: Forecast) -> tuple[list[float], list[float], list[float]]:
 
 
 def test_without_a_bound_there_is_a_law_but_no_crash_step() -> None:
-    result = forecast(grown([2e-3] * 8, [0.2] * 7))
+    result = forecast(grown([2e-3] * 8, [0.2] * 7), depth=3)
     assert result.verdict == "diverging"
     assert result.rate is not None
     assert result.crash_step is None and result.crash_interval is None
@@ -141,7 +175,7 @@ def test_a_healthy_run_has_neither_law_nor_crash() -> None:
 
 
 def test_a_forecast_is_strict_json() -> None:
-    result = forecast(grown([2e-3] * 8, [0.2] * 7), reward_bound=BOUND)
+    result = forecast(grown([2e-3] * 8, [0.1] * 7), reward_bound=BOUND, depth=3)
     assert json.loads(json.dumps(strict(result.to_dict()), allow_nan=False))["verdict"] == "diverging"
 
 

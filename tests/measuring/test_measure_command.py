@@ -14,6 +14,7 @@ from saved_critics import ACTOR, CRITIC, DATA, ROWS, batch_of, ordered_data, ref
 
 from seemrl.cli import main
 from seemrl.data.d4rl import load_d4rl, save_d4rl
+from seemrl.files import strict
 from seemrl.instrument.dynamics import Heads
 from seemrl.instrument.measure import measure
 from seemrl.instrument.reading import Reading
@@ -30,7 +31,7 @@ def answer(capsys: Any, *arguments: object) -> dict[str, Any]:
 
 
 def assert_same_numbers(told: dict[str, Any], expected: Reading) -> None:
-    ours = json.loads(json.dumps(expected.to_dict()))
+    ours = json.loads(json.dumps(strict(expected.to_dict())))
     for name in ours.keys() - {"seconds"}:
         assert told[name] == ours[name], name
     assert Reading.from_dict(told) == dataclasses.replace(expected, seconds=told["seconds"])
@@ -217,7 +218,7 @@ def test_weights_that_are_not_finite_are_a_finding(home, capsys, tmp_path, value
 def reading(**changes: Any) -> Reading:
     healthy: dict[str, Any] = {name: 0.0 for name in get_type_hints(Reading)}
     healthy |= {"step": 0, "rows": 8, "heads": "first", "fingerprint": "", "spectral_radius": None, "rate": 1e-5}
-    healthy |= {"leading": (), "method": "", "by_sample": ()}
+    healthy |= {"leading": (), "flow": (), "method": "", "by_sample": ()}
     healthy |= {"q_mean": 1.0, "q_max": 2.0, "normalized": 0.005}
     values: dict[str, Any] = {**healthy, **changes}
     return Reading(**values)

@@ -16,6 +16,10 @@ MEANINGS = (
     ("normalized_error", "standard error of the normalized SEEM, from drawing rows"),
     ("rate", "growth of log |error| per critic update"),
     ("rate_error", "standard error of the rate, from drawing rows"),
+    ("oscillation", "log growth per update of the fastest mode that swings; above 0: the step is too large"),
+    ("flow", "growth of log mean |Q| after so many updates, if the kernels stayed as they are"),
+    ("kernel_norm", "size of the update's own operator, step size included"),
+    ("td_error", "root mean square of the TD errors"),
     ("spectral_radius", "of one plain gradient step; above 1 while SEEM <= 0: the step is too large"),
     ("numerical_abscissa", "bound on transient growth; large in healthy critics too"),
     ("residual", "backward error of the eigenvalues, relative to the matrix"),
@@ -32,7 +36,8 @@ MEANINGS = (
 )
 """Every number that is shown, in this order."""
 
-_SIGNED = ("seem", "normalized", "rate", "numerical_abscissa")
+_SIGNED = ("seem", "normalized", "rate", "oscillation", "numerical_abscissa")
+_FLOW_SHOWN = (64.0, 1024.0, 16384.0)  # updates ahead
 
 
 def show(answer: Answer, console: Console) -> None:
@@ -58,6 +63,8 @@ def table_rows(answer: Answer) -> Iterator[tuple[str, str, str]]:
 def _text(name: str, value: object) -> str:
     if value is None or value == ():
         return "-"
+    if name == "flow" and isinstance(value, tuple):
+        return ", ".join(f"{steps:,.0f}: {growth:+.3g}" for steps, growth in value if steps in _FLOW_SHOWN)
     if isinstance(value, tuple | list):
         return ", ".join(map(str, value))
     return format(value, "+.4g" if name in _SIGNED else ".4g") if isinstance(value, float) else str(value)

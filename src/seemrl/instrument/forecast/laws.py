@@ -26,7 +26,7 @@ _YOUNG_RATE_ERROR = 0.7  # of a rate that has only just stopped rising, shrinkin
 _SETTLED_READINGS = 3  # since the rate was highest
 _ADAM_SLOPE = (0.45, 0.12)  # mean and standard deviation: between 1/L and what is seen while the second moment lags
 _SGD_SLOPE_ERROR = 0.05
-_UNKNOWN_SLOPE = (0.2, 0.3)  # no theory: from shrinking growth to a mild speed-up
+_UNKNOWN_SLOPE = (0.5, 0.4)  # no theory: from a mild speed-up to growth along a line
 _DRAWS = 2000
 _SEED = 0
 

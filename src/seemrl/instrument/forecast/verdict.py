@@ -1,10 +1,12 @@
 """From readings to a word: stable, watch, diverging, diverged.
 
-The question is not whether some mode grows (healthy critics show spikes of positive SEEM) but whether self-excitation
-is what moves the values. Between two consecutive readings the measured rate predicts a growth of log|Q|, and log|Q| is
-seen to grow by some amount. A pair of readings is *self-excited* when the prediction is not small and accounts for what
-is seen: for a real share of it, and not for several times as much (then the fastest mode is not the one that the
-values move along). Only a row of such pairs raises the alarm, and only a row of quiet ones lowers it.
+Some mode grows in many a healthy critic, and its readings show spikes. A reading counts as *self-excited* only when
+everything that a blow-up must show comes together: a mode that grows and is no faint part of the kernel, a flow that
+reaches ten reward bounds soon - slowed down as growth laws and normalisers slow it - and values that have really moved
+as the reading before foretold. A short row of such readings raises the alarm, a longer one where the critic is
+normalised, whose kernel does not grow with its values; a row of quiet ones lowers it.
+
+The constants were chosen on the tuning half of the corpus of ``benchmarks/forecast``.
 """
 
 import math
@@ -13,22 +15,33 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
+from seemrl.instrument.forecast.path import ahead, known
 from seemrl.instrument.reading import Reading
 
 Verdict = Literal["stable", "watch", "diverging", "diverged"]
 
-PERSISTENCE = 4
-"""Self-excited pairs in a row that make `diverging`; quiet pairs in a row that end it."""
-SMALLEST_SHARE = 0.3
-"""Predicted growth over seen growth of log|Q|, below which something else (the rewards) moves the values."""
-LARGEST_SHARE = 2.5
-"""The same ratio, above which the fastest mode is not the one that the values move along."""
-SMALLEST_GROWTH = 0.02
-"""Predicted growth of log|Q| between two readings that is worth a word."""
-SMALLEST_NORMALIZED = 0.002
+PERSISTENCE = 2
+"""Feeding readings in a row, values moving as foretold between them, that make `diverging` without normalisers."""
+PERSISTENCE_NORMALISED = 5
+"""The same for any other critic."""
+QUIET = 4
+"""Readings in a row that are not self-excited and end `diverging`."""
+SMALLEST_SHARE, LARGEST_SHARE = 0.3, 3.0
+"""Growth seen over growth foretold: outside, something else moves the values."""
+SMALLEST_GROWTH = 0.05
+"""Growth of log mean |Q| foretold between two readings that is worth a word."""
+SMALLEST_NORMALIZED = 0.001
 """Normalized SEEM below which the growing mode is too faint a part of the kernel to move the values."""
-TELLING_NORMALIZED = 0.01
-"""Normalized SEEM that stands in for the predicted growth where no learning rate is known."""
+SMALLEST_LEVEL = 0.01
+"""Mean |Q| over the reward bound below which growth is still that of learning."""
+HORIZON = 10
+"""Times the steps so far, within which ten reward bounds must be reached."""
+EXPONENT, EXPONENT_NORMALISED = -0.4, -1.0
+"""How kernels change with |Q| in that forecast: cautiously, as under Adam, or as where values grow along a line."""
+WITHOUT_BOUND = 100.0
+"""Growth of mean |Q| that counts as a blow-up where no reward bound is known."""
+TELLING_NORMALIZED, TELLING_GROWTH, TELLING_PERSISTENCE = 0.01, 0.02, 4
+"""Normalized SEEM and growth seen, and for how many readings, where no learning rate is known."""
 DIVERGED_FACTOR = 10
 """mean |Q| above this many reward bounds has diverged."""
 CRITICAL_COSINE = 0.99
@@ -36,50 +49,90 @@ CRITICAL_COSINE = 0.99
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a pair of consecutive readings says.
+    """What a reading says, with the one before it.
 
     Attributes:
-        step: of the later reading.
-        predicted: growth of log|Q| that the measured rates account for; None where no rate is known.
+        step: of the reading.
+        foretold: growth of log mean |Q| that the flow of the reading before led to expect; None where unknown.
         seen: growth of log of mean |Q|.
-        excited: whether self-excitation moves the values.
+        reach: growth foretold for the next ten times the steps so far, less what ten reward bounds take; None where
+            unknown.
+        feeding: a mode grows, is no faint part of the kernel, and the flow reaches ten reward bounds.
+        moved: the values have moved as foretold.
+        excited: both, and the values are no longer small beside the bound.
     """
 
     step: int
-    predicted: float | None
+    foretold: float | None
     seen: float
+    reach: float | None
+    feeding: bool
+    moved: bool
     excited: bool
 
 
-def weigh(previous: Reading, reading: Reading) -> Evidence:
-    """Compare predicted and seen growth between two finite readings."""
+def weigh(previous: Reading, reading: Reading, reward_bound: float | None, *, homogeneous: bool) -> Evidence:
+    """What a finite reading says after another."""
     seen = math.log(max(reading.q_mean, 1e-300) / max(previous.q_mean, 1e-300))
-    if reading.rate is None or previous.rate is None:
-        excited = min(reading.normalized, previous.normalized) > TELLING_NORMALIZED and seen > SMALLEST_GROWTH
-        return Evidence(reading.step, None, seen, excited)
-    predicted = (reading.rate + previous.rate) / 2 * (reading.step - previous.step)
-    explains = predicted > SMALLEST_GROWTH and SMALLEST_SHARE * seen < predicted < LARGEST_SHARE * seen
-    return Evidence(reading.step, predicted, seen, explains and reading.normalized > SMALLEST_NORMALIZED)
+    if reading.rate is None:
+        telling = min(reading.normalized, previous.normalized) > TELLING_NORMALIZED
+        moved = seen > TELLING_GROWTH
+        return Evidence(reading.step, None, seen, None, telling, moved, telling and moved)
+    if not (known(previous) and known(reading)):
+        return Evidence(reading.step, None, seen, None, False, False, False)
+    foretold = ahead(previous, reading.step - previous.step)
+    reach = margin(reading, reward_bound, homogeneous=homogeneous)
+    moved = foretold > SMALLEST_GROWTH and SMALLEST_SHARE * foretold < seen < LARGEST_SHARE * foretold
+    feeding = is_feeding(reading, reward_bound, homogeneous=homogeneous)
+    level = reward_bound is None or reading.q_mean > SMALLEST_LEVEL * reward_bound
+    return Evidence(reading.step, foretold, seen, reach, feeding, moved, moved and level and feeding)
 
 
-def judge(history: Sequence[Reading], reward_bound: float | None) -> tuple[Verdict, list[Evidence]]:
-    """The verdict after the last reading, and the evidence of each consecutive pair up to it.
+def is_feeding(reading: Reading, reward_bound: float | None, *, homogeneous: bool) -> bool:
+    """Whether a mode grows, is no faint part of the kernel, and the flow reaches ten reward bounds soon."""
+    if reading.rate is None or not known(reading):
+        return False
+    grows = reading.rate > 0 and reading.normalized > SMALLEST_NORMALIZED
+    return grows and margin(reading, reward_bound, homogeneous=homogeneous) > 0
+
+
+def margin(reading: Reading, reward_bound: float | None, *, homogeneous: bool) -> float:
+    """Growth foretold for the next ten times the steps so far, less the growth that makes a blow-up."""
+    needed = math.log(WITHOUT_BOUND if reward_bound is None else DIVERGED_FACTOR * reward_bound / reading.q_mean)
+    exponent = EXPONENT if homogeneous else EXPONENT_NORMALISED
+    return ahead(reading, HORIZON * max(reading.step, 1), exponent) - needed
+
+
+def judge(
+    history: Sequence[Reading], reward_bound: float | None, *, homogeneous: bool = True
+) -> tuple[Verdict, list[Evidence]]:
+    """The verdict after the last reading, and the evidence of each reading but the first.
 
     Args:
         history: readings on the same rows, by step.
         reward_bound: max|r| / (1 - discount); None where unknown (then only a critic that is not finite has diverged).
+        homogeneous: the critic has no normaliser.
     """
     evidence: list[Evidence] = []
-    alarmed, row = False, 0
+    alarmed, quiet = False, 0
+    row = int(is_feeding(history[0], reward_bound, homogeneous=homogeneous))
     for previous, reading in pairwise(history):
         if not (previous.finite and reading.finite):
             break
-        evidence.append(weigh(previous, reading))
-        same = len(evidence) > 1 and evidence[-1].excited == evidence[-2].excited
-        row = row + 1 if same else 1
-        if row >= PERSISTENCE:
-            alarmed = evidence[-1].excited
+        item = weigh(previous, reading, reward_bound, homogeneous=homogeneous)
+        evidence.append(item)
+        row = (row + 1 if item.moved and row else 1) if item.feeding else 0
+        quiet = 0 if item.excited else quiet + 1
+        raised = item.excited and row >= persistence(item, homogeneous)
+        alarmed = raised or (alarmed and quiet < QUIET)
     return _word(history[-1], reward_bound, alarmed, evidence), evidence
+
+
+def persistence(evidence: Evidence, homogeneous: bool) -> int:
+    """Feeding readings in a row, values moving as foretold between them, that raise the alarm."""
+    if evidence.reach is None:
+        return TELLING_PERSISTENCE
+    return PERSISTENCE if homogeneous else PERSISTENCE_NORMALISED
 
 
 def _word(last: Reading, reward_bound: float | None, alarmed: bool, evidence: Sequence[Evidence]) -> Verdict:
