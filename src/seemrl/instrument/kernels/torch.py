@@ -16,8 +16,9 @@ import torch
 
 from seemrl.errors import InputError
 from seemrl.instrument.kernels.heads import head_first, head_first_discrete
-from seemrl.instrument.kernels.torch_calls import InFloat64, RecordedCalls
+from seemrl.instrument.kernels.torch_calls import RecordedCalls
 from seemrl.instrument.kernels.torch_layers import ambiguous, layer_traces
+from seemrl.instrument.kernels.torch_precision import InFloat64
 from seemrl.instrument.kernels.traces import LayerTrace, Traced
 from seemrl.instrument.optimizers import StepRule, read_torch
 

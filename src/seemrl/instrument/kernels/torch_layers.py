@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from seemrl.instrument.kernels.torch_calls import Call, Direct, Factored, Slot
+from seemrl.instrument.kernels.torch_parts import Call, Direct, Factored, Slot
 from seemrl.instrument.kernels.traces import LayerTrace
 
 Deltas = Sequence[torch.Tensor | None]
