@@ -16,61 +16,31 @@ block Golub-Kahan iteration, whose vectors catch what is large in A and in A^T a
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Complex, Float, Inexact
+from jaxtyping import Complex, Float
 
 from seemrl.errors import InputError
+from seemrl.instrument.eigen import by_falling_real_part, eigenvalues, eigenvectors, lanczos_top, unit
+from seemrl.instrument.subspace import Columns, LinearMap, Matrix, Subspace, norms
 
-_SEED = 0
+__all__ = [
+    "Columns",
+    "LinearMap",
+    "Matrix",
+    "Spectrum",
+    "Subspace",
+    "eigenvalues",
+    "eigenvectors",
+    "scaled_back",
+    "spectrum",
+]
+
 _SMALL = 600  # rows up to which LAPACK on the whole matrix is the quickest way
-_BLOCK = 64  # columns by which a basis grows
+_LARGEST_BASIS = 1024
 _GROWTH = 2  # blocks between two checks
 _INVARIANCE = 5.0  # times the accuracy
-_PROBES = 8
-_LARGEST_BASIS = 1024
-_LONGEST_LANCZOS = 200
-
-Columns = Float[np.ndarray, "n columns"]
-
-
-@runtime_checkable
-class LinearMap(Protocol):
-    """A square operator, known by its products."""
-
-    @property
-    def size(self) -> int:
-        """Rows."""
-        ...
-
-    def times(self, vectors: Columns) -> Columns:
-        """The operator times the columns."""
-        ...
-
-    def transposed(self, vectors: Columns) -> Columns:
-        """Its transpose times the columns."""
-        ...
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """An operator that is known entry by entry."""
-
-    matrix: Float[np.ndarray, "n n"]
-
-    @property
-    def size(self) -> int:
-        """Rows."""
-        return len(self.matrix)
-
-    def times(self, vectors: Columns) -> Columns:
-        """The matrix times the columns."""
-        return self.matrix @ vectors.astype(self.matrix.dtype, copy=False)
-
-    def transposed(self, vectors: Columns) -> Columns:
-        """Its transpose times the columns."""
-        return self.matrix.T @ vectors.astype(self.matrix.dtype, copy=False)
+_SEED = 2
 
 
 @dataclass(frozen=True)
@@ -144,51 +114,6 @@ def scaled_back(found: Spectrum, scale: float) -> Spectrum:
 # ------------------------------------------------------------------------------------------------------ on a subspace
 
 
-class Subspace:
-    """A growing orthonormal basis Q of what is large in an operator and in its transpose.
-
-    Attributes:
-        operator: A.
-        basis: Q.
-        rows: Q^T A.
-    """
-
-    def __init__(self, operator: LinearMap, block: int = _BLOCK) -> None:
-        self.operator = operator
-        self._next = np.random.default_rng(_SEED).standard_normal((operator.size, min(block, operator.size)))
-        self.basis = np.zeros((operator.size, 0))
-        self.rows = np.zeros((0, operator.size))
-
-    @property
-    def full(self) -> bool:
-        """Whether it is the whole space."""
-        return self.basis.shape[1] == self.operator.size
-
-    def grow(self) -> None:
-        """Add a block of vectors, if there is room."""
-        if self.full:
-            return
-        block = np.asarray(self.operator.times(self._next), np.float64)
-        block = block[:, : self.operator.size - self.basis.shape[1]]
-        for _ in range(2):  # twice is enough
-            block = orthonormal(block - self.basis @ (self.basis.T @ block))
-        rows = np.asarray(self.operator.transposed(block).T, np.float64)
-        self.basis, self.rows = np.hstack([self.basis, block]), np.vstack([self.rows, rows])
-        self._next = rows.T
-
-
-def orthonormal(block: Columns) -> Columns:
-    """An orthonormal basis of the columns: by Cholesky where they are far from dependent, else by Householder."""
-    scaled = block / np.maximum(np.linalg.norm(block, axis=0), np.finfo(float).tiny)
-    try:
-        factor = np.linalg.cholesky(scaled.T @ scaled)
-    except np.linalg.LinAlgError:
-        factor = None
-    if factor is None or np.diag(factor).min() < 1e-6:
-        return np.linalg.qr(scaled)[0]
-    return scaled @ np.linalg.inv(factor).T
-
-
 def _on_subspace(operator: LinearMap, accuracy: float, largest: int) -> Spectrum | None:
     """The spectrum from a dominant subspace, or None where that takes more than ``largest`` vectors."""
     space = Subspace(operator)
@@ -205,7 +130,7 @@ def _certified(operator: LinearMap, space: Subspace, accuracy: float) -> Spectru
     """The spectrum on a subspace, if what it leaves out is small enough."""
     basis, rows = space.basis, space.rows
     small = rows @ basis
-    norm, spread = _norms(operator, space)
+    norm, spread = norms(operator, space)
     if norm == 0.0:
         return Spectrum(np.zeros(1, complex), 0.0, 0.0, 0.0, None, spread)
     outside = operator.times(basis) - basis @ small  # P A Q
@@ -220,7 +145,7 @@ def _certified(operator: LinearMap, space: Subspace, accuracy: float) -> Spectru
     if residual > accuracy:
         return None
     if not space.full:
-        values = _by_falling_real_part(np.append(values, 0.0))  # the rest: no further right than the residual says
+        values = by_falling_real_part(np.append(values, 0.0))  # the rest: no further right than the residual says
     symmetric = np.linalg.eigh((small + small.T) / 2)[1][:, -1]
     abscissa = _symmetric_top(operator, basis[:, :0], basis @ symmetric, accuracy * norm / 4)
     return Spectrum(values, residual, norm, abscissa, pair.influence if values[0] != 0 else None, spread)
@@ -232,7 +157,7 @@ def _room(operator: LinearMap, space: Subspace, norm: float, accuracy: float, ri
     left_out = max(norm**2 - float(np.linalg.norm(space.rows)) ** 2, 0.0) ** 0.5  # ||P A||_F bounds it
     if left_out <= found:
         return 0.0
-    start = np.random.default_rng(_SEED + 2).standard_normal(operator.size)
+    start = np.random.default_rng(_SEED).standard_normal(operator.size)
     return _symmetric_top(operator, space.basis, start, accuracy * norm / 2) - found
 
 
@@ -254,7 +179,7 @@ class _Pair:
         if abs(value) <= leak:
             influence = (left.conj() @ space.rows) * (space.basis @ right) / np.vdot(left, right)
             return cls(value, float(np.linalg.norm(outside @ right)), _finite(np.real(influence)))
-        right = _unit(_times(operator.times, space.basis @ right))
+        right = unit(_times(operator.times, space.basis @ right))
         left = left.conj() @ space.rows  # y^H A on the whole space, y^H up to a factor
         moved = _times(operator.times, right)
         value = complex((left @ moved) / (left @ right))
@@ -272,20 +197,6 @@ def _times(product: Callable[[Columns], Columns], vector: np.ndarray) -> np.ndar
 
 def _finite(values: np.ndarray) -> np.ndarray | None:
     return values if np.isfinite(values).all() else None
-
-
-def _norms(operator: LinearMap, space: Subspace) -> tuple[float, np.ndarray]:
-    """Frobenius norm, and half the squared norms of rows and columns: exact for a matrix, else estimated by probes."""
-    if isinstance(operator, Matrix):
-        squares = [np.einsum(path, operator.matrix, operator.matrix) for path in ("ij,ij->i", "ij,ij->j")]
-        return float(np.sqrt(np.sum(squares[0], dtype=np.float64))), np.asarray(sum(squares), np.float64) / 2
-    basis, rows = space.basis, space.rows
-    probes = np.random.default_rng(_SEED + 1).standard_normal((operator.size, _PROBES))
-    remainder = operator.times(probes) - basis @ (rows @ probes)  # E |B v|^2 = ||B||_F^2 for standard normal v
-    factor: Any = np.linalg.qr(rows.T, mode="r")
-    by_row = np.sum((basis @ factor.T) ** 2, axis=1) + np.mean(remainder**2, axis=1)
-    spread = (by_row + np.sum(rows**2, axis=0)) / 2
-    return float(np.sqrt(by_row.sum())), spread
 
 
 def _symmetric_top(operator: LinearMap, basis: Columns, start: np.ndarray, tolerance: float) -> float:
@@ -314,12 +225,6 @@ def _dense(matrix: np.ndarray) -> Spectrum:
     return Spectrum(values, residual, norm, top, _finite(influence), spread)
 
 
-def eigenvalues(matrix: Float[np.ndarray, "n n"]) -> Complex[np.ndarray, " n"]:
-    """All eigenvalues by falling real part."""
-    found: Any = np.linalg.eigvals(matrix)
-    return _by_falling_real_part(found.astype(complex))
-
-
 def _with_pair(values: np.ndarray, sharpened: complex) -> np.ndarray:
     """The first eigenvalue, and its conjugate if it has one, replaced by what they were sharpened to."""
     values = values.copy()
@@ -327,56 +232,4 @@ def _with_pair(values: np.ndarray, sharpened: complex) -> np.ndarray:
         values[:2] = sharpened, sharpened.conjugate()
     else:
         values[0] = sharpened
-    return _by_falling_real_part(values)
-
-
-def _by_falling_real_part(values: np.ndarray) -> np.ndarray:
-    return values[np.argsort(-np.real(values), kind="stable")]
-
-
-def eigenvectors(matrix: Inexact[np.ndarray, "n n"], value: complex) -> tuple[np.ndarray, np.ndarray]:
-    """Right and left eigenvector of a known eigenvalue, by inverse iteration with one inverse."""
-    size = len(matrix)
-    scale = max(float(np.abs(matrix).max(initial=0.0)), abs(value))
-    scale = scale if scale > 1e-100 else 1.0  # every vector is an eigenvector of zeros
-    shift = value + 1e-13 * scale * size  # next to the eigenvalue, so that the inverse exists
-    inverse = np.linalg.inv(matrix - (shift if value.imag else shift.real) * np.eye(size))
-    right = left = _unit(np.random.default_rng(_SEED + 3).standard_normal(size))
-    for _ in range(3):
-        right, left = _unit(inverse @ right), _unit(inverse.conj().T @ left)
-    return right, left
-
-
-def _unit(vector: np.ndarray) -> np.ndarray:
-    return vector / np.linalg.norm(vector)
-
-
-def lanczos_top(product: Callable[[np.ndarray], np.ndarray], start: np.ndarray, tolerance: float) -> float:
-    """The largest eigenvalue of a symmetric operator by Lanczos with full orthogonalisation.
-
-    Some eigenvalue lies within the residual of the largest Ritz value; once that is below the tolerance, their sum is
-    returned.
-    """
-    basis = _unit(start)[:, None]
-    diagonal: list[float] = []
-    beside: list[float] = []
-    for step in range(min(len(start), _LONGEST_LANCZOS)):
-        rest = product(basis[:, -1])
-        diagonal.append(float(rest @ basis[:, -1]))
-        for _ in range(2):
-            rest = rest - basis @ (basis.T @ rest)
-        beside.append(float(np.linalg.norm(rest)))
-        if step % 3 == 2 or beside[-1] == 0.0:
-            top, left = _largest_ritz(diagonal, beside)
-            if left <= tolerance:
-                return top + left
-        basis = np.hstack([basis, (rest / beside[-1])[:, None]])
-    top, left = _largest_ritz(diagonal, beside)
-    return top + left
-
-
-def _largest_ritz(diagonal: list[float], beside: list[float]) -> tuple[float, float]:
-    """The largest eigenvalue of a tridiagonal matrix, and its residual in the operator it stands for."""
-    off = np.diag(beside[:-1], 1)
-    values, vectors = np.linalg.eigh(np.diag(diagonal) + off + off.T)
-    return float(values[-1]), abs(beside[-1] * float(vectors[-1, -1]))
+    return by_falling_real_part(values)

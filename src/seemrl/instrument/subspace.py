@@ -1,0 +1,110 @@
+"""A dominant subspace of an operator that is known by its products, and how large the operator is altogether."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float
+
+_SEED = 0
+_BLOCK = 64  # columns by which a basis grows
+_PROBES = 8
+
+Columns = Float[np.ndarray, "n columns"]
+
+
+@runtime_checkable
+class LinearMap(Protocol):
+    """A square operator, known by its products."""
+
+    @property
+    def size(self) -> int:
+        """Rows."""
+        ...
+
+    def times(self, vectors: Columns) -> Columns:
+        """The operator times the columns."""
+        ...
+
+    def transposed(self, vectors: Columns) -> Columns:
+        """Its transpose times the columns."""
+        ...
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """An operator that is known entry by entry."""
+
+    matrix: Float[np.ndarray, "n n"]
+
+    @property
+    def size(self) -> int:
+        """Rows."""
+        return len(self.matrix)
+
+    def times(self, vectors: Columns) -> Columns:
+        """The matrix times the columns."""
+        return self.matrix @ vectors.astype(self.matrix.dtype, copy=False)
+
+    def transposed(self, vectors: Columns) -> Columns:
+        """Its transpose times the columns."""
+        return self.matrix.T @ vectors.astype(self.matrix.dtype, copy=False)
+
+
+class Subspace:
+    """A growing orthonormal basis Q of what is large in an operator and in its transpose.
+
+    Attributes:
+        operator: A.
+        basis: Q.
+        rows: Q^T A.
+    """
+
+    def __init__(self, operator: LinearMap, block: int = _BLOCK) -> None:
+        self.operator = operator
+        self._next = np.random.default_rng(_SEED).standard_normal((operator.size, min(block, operator.size)))
+        self.basis = np.zeros((operator.size, 0))
+        self.rows = np.zeros((0, operator.size))
+
+    @property
+    def full(self) -> bool:
+        """Whether it is the whole space."""
+        return self.basis.shape[1] == self.operator.size
+
+    def grow(self) -> None:
+        """Add a block of vectors, if there is room."""
+        if self.full:
+            return
+        block = np.asarray(self.operator.times(self._next), np.float64)
+        block = block[:, : self.operator.size - self.basis.shape[1]]
+        for _ in range(2):  # twice is enough
+            block = orthonormal(block - self.basis @ (self.basis.T @ block))
+        rows = np.asarray(self.operator.transposed(block).T, np.float64)
+        self.basis, self.rows = np.hstack([self.basis, block]), np.vstack([self.rows, rows])
+        self._next = rows.T
+
+
+def orthonormal(block: Columns) -> Columns:
+    """An orthonormal basis of the columns: by Cholesky where they are far from dependent, else by Householder."""
+    scaled = block / np.maximum(np.linalg.norm(block, axis=0), np.finfo(float).tiny)
+    try:
+        factor = np.linalg.cholesky(scaled.T @ scaled)
+    except np.linalg.LinAlgError:
+        factor = None
+    if factor is None or np.diag(factor).min() < 1e-6:
+        return np.linalg.qr(scaled)[0]
+    return scaled @ np.linalg.inv(factor).T
+
+
+def norms(operator: LinearMap, space: Subspace) -> tuple[float, np.ndarray]:
+    """Frobenius norm, and half the squared norms of rows and columns: exact for a matrix, else estimated by probes."""
+    if isinstance(operator, Matrix):
+        squares = [np.einsum(path, operator.matrix, operator.matrix) for path in ("ij,ij->i", "ij,ij->j")]
+        return float(np.sqrt(np.sum(squares[0], dtype=np.float64))), np.asarray(sum(squares), np.float64) / 2
+    basis, rows = space.basis, space.rows
+    probes = np.random.default_rng(_SEED + 1).standard_normal((operator.size, _PROBES))
+    remainder = operator.times(probes) - basis @ (rows @ probes)  # E |B v|^2 = ||B||_F^2 for standard normal v
+    factor: Any = np.linalg.qr(rows.T, mode="r")
+    by_row = np.sum((basis @ factor.T) ** 2, axis=1) + np.mean(remainder**2, axis=1)
+    spread = (by_row + np.sum(rows**2, axis=0)) / 2
+    return float(np.sqrt(by_row.sum())), spread
