@@ -22,7 +22,7 @@ from jaxtyping import Complex, Float
 
 from seemrl.errors import InputError
 from seemrl.instrument.eigen import by_falling_real_part, eigenvalues, eigenvectors, lanczos_top, unit
-from seemrl.instrument.subspace import Columns, LinearMap, Matrix, Subspace, norms
+from seemrl.instrument.subspace import Columns, LinearMap, Matrix, Norms, Subspace, estimated_norms, exact_norms
 
 __all__ = [
     "Columns",
@@ -89,7 +89,7 @@ def spectrum(operator: Float[np.ndarray, "n n"] | LinearMap, accuracy: float = 2
                 "memory, or accept a larger accuracy"
             )
         return found
-    scale = float(np.abs(operator).max(initial=0.0))
+    scale = max(float(operator.max(initial=0.0)), -float(operator.min(initial=0.0)))
     if scale == 0.0:
         return Spectrum(np.zeros(1, complex), 0.0, 0.0, 0.0, None, np.zeros(len(operator)))
     if operator.dtype != np.float64:  # those come scaled
@@ -117,20 +117,21 @@ def scaled_back(found: Spectrum, scale: float) -> Spectrum:
 def _on_subspace(operator: LinearMap, accuracy: float, largest: int) -> Spectrum | None:
     """The spectrum from a dominant subspace, or None where that takes more than ``largest`` vectors."""
     space = Subspace(operator)
+    exact = exact_norms(operator.matrix) if isinstance(operator, Matrix) else None
     while space.basis.shape[1] < min(largest, operator.size):
         for _ in range(_GROWTH):
             space.grow()
-        found = _certified(operator, space, accuracy)
+        found = _certified(space, estimated_norms(space) if exact is None else exact, accuracy)
         if found is not None:
             return found
     return None
 
 
-def _certified(operator: LinearMap, space: Subspace, accuracy: float) -> Spectrum | None:
+def _certified(space: Subspace, norms: Norms, accuracy: float) -> Spectrum | None:
     """The spectrum on a subspace, if what it leaves out is small enough."""
-    basis, rows = space.basis, space.rows
-    small = rows @ basis
-    norm, spread = norms(operator, space)
+    operator, basis = space.operator, space.basis
+    norm, spread = norms
+    small = space.rows @ basis
     if norm == 0.0:
         return Spectrum(np.zeros(1, complex), 0.0, 0.0, 0.0, None, spread)
     outside = operator.times(basis) - basis @ small  # P A Q
@@ -138,9 +139,9 @@ def _certified(operator: LinearMap, space: Subspace, accuracy: float) -> Spectru
     if leak > _INVARIANCE * accuracy * norm:
         return None
     values = eigenvalues(small)
-    pair = _Pair.on_subspace(operator, space, outside, complex(values[0]), leak)
+    pair = _Pair.on_subspace(space, outside, complex(values[0]), leak)
     values = _with_pair(values, pair.value)
-    room = _room(operator, space, norm, accuracy, pair.value.real)
+    room = _room(space, norm, accuracy, pair.value.real)
     residual = max(pair.residual, room) / norm
     if residual > accuracy:
         return None
@@ -151,14 +152,14 @@ def _certified(operator: LinearMap, space: Subspace, accuracy: float) -> Spectru
     return Spectrum(values, residual, norm, abscissa, pair.influence if values[0] != 0 else None, spread)
 
 
-def _room(operator: LinearMap, space: Subspace, norm: float, accuracy: float, rightmost: float) -> float:
+def _room(space: Subspace, norm: float, accuracy: float, rightmost: float) -> float:
     """How much further right than the eigenvalue found (and zero) one of P A P can lie."""
     found = max(rightmost, 0.0)
     left_out = max(norm**2 - float(np.linalg.norm(space.rows)) ** 2, 0.0) ** 0.5  # ||P A||_F bounds it
     if left_out <= found:
         return 0.0
-    start = np.random.default_rng(_SEED).standard_normal(operator.size)
-    return _symmetric_top(operator, space.basis, start, accuracy * norm / 2) - found
+    start = np.random.default_rng(_SEED).standard_normal(space.operator.size)
+    return _symmetric_top(space.operator, space.basis, start, accuracy * norm / 2) - found
 
 
 @dataclass(frozen=True)
@@ -170,18 +171,16 @@ class _Pair:
     influence: np.ndarray | None
 
     @classmethod
-    def on_subspace(
-        cls, operator: LinearMap, space: Subspace, outside: np.ndarray, value: complex, leak: float
-    ) -> "_Pair":
+    def on_subspace(cls, space: Subspace, outside: np.ndarray, value: complex, leak: float) -> "_Pair":
         """An eigenvalue of T; if it stands clear of what leaks out, with both vectors improved by a power step."""
         small = space.rows @ space.basis
         right, left = eigenvectors(small, value)
         if abs(value) <= leak:
             influence = (left.conj() @ space.rows) * (space.basis @ right) / np.vdot(left, right)
             return cls(value, float(np.linalg.norm(outside @ right)), _finite(np.real(influence)))
-        right = unit(_times(operator.times, space.basis @ right))
+        right = unit(_times(space.operator.times, space.basis @ right))
         left = left.conj() @ space.rows  # y^H A on the whole space, y^H up to a factor
-        moved = _times(operator.times, right)
+        moved = _times(space.operator.times, right)
         value = complex((left @ moved) / (left @ right))
         influence = value * left * right / (left @ right)
         return cls(value, float(np.linalg.norm(moved - value * right)), _finite(np.real(influence)))

@@ -1,7 +1,7 @@
 """A dominant subspace of an operator that is known by its products, and how large the operator is altogether."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -9,6 +9,7 @@ from jaxtyping import Float
 _SEED = 0
 _BLOCK = 64  # columns by which a basis grows
 _PROBES = 8
+_TILE = 128  # rows looked at together
 
 Columns = Float[np.ndarray, "n columns"]
 
@@ -96,15 +97,34 @@ def orthonormal(block: Columns) -> Columns:
     return scaled @ np.linalg.inv(factor).T
 
 
-def norms(operator: LinearMap, space: Subspace) -> tuple[float, np.ndarray]:
-    """Frobenius norm, and half the squared norms of rows and columns: exact for a matrix, else estimated by probes."""
-    if isinstance(operator, Matrix):
-        squares = [np.einsum(path, operator.matrix, operator.matrix) for path in ("ij,ij->i", "ij,ij->j")]
-        return float(np.sqrt(np.sum(squares[0], dtype=np.float64))), np.asarray(sum(squares), np.float64) / 2
+class Norms(NamedTuple):
+    """How large an operator is.
+
+    Attributes:
+        frobenius: its Frobenius norm.
+        spread: half the squared norm of each row and column together.
+    """
+
+    frobenius: float
+    spread: Float[np.ndarray, " n"]
+
+
+def exact_norms(matrix: Float[np.ndarray, "n n"]) -> Norms:
+    """Of an operator known entry by entry, in its own precision."""
+    by_row, by_column = np.empty(len(matrix), matrix.dtype), np.zeros(len(matrix), matrix.dtype)
+    for start in range(0, len(matrix), _TILE):
+        tile = slice(start, start + _TILE)
+        squares = np.square(matrix[tile])
+        by_row[tile] = squares.sum(axis=1)
+        by_column += squares.sum(axis=0)
+    return Norms(float(np.sqrt(by_row.sum(dtype=np.float64))), (by_row + by_column).astype(np.float64) / 2)
+
+
+def estimated_norms(space: Subspace) -> Norms:
+    """Of an operator known by its products: exact on the subspace, by seeded probes off it."""
     basis, rows = space.basis, space.rows
-    probes = np.random.default_rng(_SEED + 1).standard_normal((operator.size, _PROBES))
-    remainder = operator.times(probes) - basis @ (rows @ probes)  # E |B v|^2 = ||B||_F^2 for standard normal v
+    probes = np.random.default_rng(_SEED + 1).standard_normal((space.operator.size, _PROBES))
+    remainder = space.operator.times(probes) - basis @ (rows @ probes)  # E |B v|^2 = ||B||_F^2 for standard normal v
     factor: Any = np.linalg.qr(rows.T, mode="r")
     by_row = np.sum((basis @ factor.T) ** 2, axis=1) + np.mean(remainder**2, axis=1)
-    spread = (by_row + np.sum(rows**2, axis=0)) / 2
-    return float(np.sqrt(by_row.sum())), spread
+    return Norms(float(np.sqrt(by_row.sum())), (by_row + np.sum(rows**2, axis=0)) / 2)
