@@ -25,6 +25,8 @@ from seemrl.instrument.eigen import by_falling_real_part, eigenvalues, eigenvect
 from seemrl.instrument.subspace import Columns, LinearMap, Matrix, Norms, Subspace, estimated_norms, exact_norms
 
 __all__ = [
+    "LARGEST_BASIS",
+    "LARGEST_DENSE",
     "Columns",
     "LinearMap",
     "Matrix",
@@ -36,8 +38,11 @@ __all__ = [
     "spectrum",
 ]
 
-_SMALL = 600  # rows up to which LAPACK on the whole matrix is the quickest way
-_LARGEST_BASIS = 1024
+LARGEST_DENSE = 600
+"""Rows up to which LAPACK on the whole matrix is the quickest way, and rows can be left out one by one."""
+LARGEST_BASIS = 1024
+"""Vectors that an operator known by its products may take."""
+
 _GROWTH = 2  # blocks between two checks
 _INVARIANCE = 5.0  # times the accuracy
 _SEED = 2
@@ -82,10 +87,10 @@ def spectrum(operator: Float[np.ndarray, "n n"] | LinearMap, accuracy: float = 2
         InputError: an operator known by its products alone does not get there with 1,024 vectors.
     """
     if not isinstance(operator, np.ndarray):
-        found = _on_subspace(operator, accuracy, _LARGEST_BASIS)
+        found = _on_subspace(operator, accuracy, LARGEST_BASIS)
         if found is None:
             raise InputError(
-                f"accuracy: {accuracy} is out of reach with {_LARGEST_BASIS} vectors; measure fewer rows, allow more "
+                f"accuracy: {accuracy} is out of reach with {LARGEST_BASIS} vectors; measure fewer rows, allow more "
                 "memory, or accept a larger accuracy"
             )
         return found
@@ -95,7 +100,7 @@ def spectrum(operator: Float[np.ndarray, "n n"] | LinearMap, accuracy: float = 2
     if operator.dtype != np.float64:  # those come scaled
         scale = 1.0
     scaled = operator if scale == 1.0 else operator / scale
-    found = _on_subspace(Matrix(scaled), accuracy, len(scaled) // 3) if len(scaled) > _SMALL else None
+    found = _on_subspace(Matrix(scaled), accuracy, len(scaled) // 3) if len(scaled) > LARGEST_DENSE else None
     return scaled_back(_dense(scaled.astype(np.float64, copy=False)) if found is None else found, scale)
 
 
