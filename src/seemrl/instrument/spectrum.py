@@ -11,17 +11,17 @@ the rightmost eigenvalue of T is the answer as soon as
     ||P A Q|| / 5   (how far from invariant the subspace is)
 
 are all below the accuracy wanted, relative to ||A||_F. The subspace grows until they are; it is spanned by a seeded
-block Golub-Kahan iteration, whose vectors catch what is large in A and in A^T alike.
+block Golub-Kahan iteration, whose vectors catch what is large in A and in A^T alike. An eigenvalue that stands clear of
+what leaks out is sharpened by what its own vector leaves over, A x - lambda x, as one more vector of the basis.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Complex, Float
 
 from seemrl.errors import InputError
-from seemrl.instrument.eigen import by_falling_real_part, eigenvalues, eigenvectors, lanczos_top, unit
+from seemrl.instrument.eigen import by_falling_real_part, eigenvalues, eigenvectors, lanczos_top
 from seemrl.instrument.subspace import Columns, LinearMap, Matrix, Norms, Subspace, estimated_norms, exact_norms
 
 __all__ = [
@@ -43,7 +43,9 @@ LARGEST_DENSE = 600
 LARGEST_BASIS = 1024
 """Vectors that an operator known by its products may take."""
 
-_GROWTH = 2  # blocks between two checks
+_BLOCK = 32  # columns by which the basis of a matrix grows; small ones follow better what is large
+_FIRST, _SHARE = 64, 1.25  # columns at which it is looked at first, and times as many at each next look
+_SHARPENINGS, _SHARP = 4, 1e-3  # vectors that may be added for the rightmost pair, until this share of the accuracy
 _INVARIANCE = 5.0  # times the accuracy
 _SEED = 2
 
@@ -121,10 +123,12 @@ def scaled_back(found: Spectrum, scale: float) -> Spectrum:
 
 def _on_subspace(operator: LinearMap, accuracy: float, largest: int) -> Spectrum | None:
     """The spectrum from a dominant subspace, or None where that takes more than ``largest`` vectors."""
-    space = Subspace(operator)
-    exact = exact_norms(operator.matrix) if isinstance(operator, Matrix) else None
-    while space.basis.shape[1] < min(largest, operator.size):
-        for _ in range(_GROWTH):
+    whole = isinstance(operator, Matrix)
+    space = Subspace(operator, _BLOCK) if whole else Subspace(operator)
+    exact = exact_norms(operator.matrix) if whole else None
+    largest = min(largest, operator.size)
+    while (size := space.basis.shape[1]) < largest:
+        while space.basis.shape[1] < min(max(_FIRST, _SHARE * size), largest):
             space.grow()
         found = _certified(space, estimated_norms(space) if exact is None else exact, accuracy)
         if found is not None:
@@ -133,28 +137,35 @@ def _on_subspace(operator: LinearMap, accuracy: float, largest: int) -> Spectrum
 
 
 def _certified(space: Subspace, norms: Norms, accuracy: float) -> Spectrum | None:
-    """The spectrum on a subspace, if what it leaves out is small enough."""
-    operator, basis = space.operator, space.basis
+    """The spectrum on a subspace, if what it leaves out is small enough; sharpens the rightmost pair where it can."""
     norm, spread = norms
-    small = space.rows @ basis
     if norm == 0.0:
         return Spectrum(np.zeros(1, complex), 0.0, 0.0, 0.0, None, spread)
-    outside = operator.times(basis) - basis @ small  # P A Q
-    leak = float(np.linalg.norm(outside.T @ outside, 2) ** 0.5)
-    if leak > _INVARIANCE * accuracy * norm:
+    found = _sharpened(space, _INVARIANCE * accuracy * norm, _SHARP * accuracy * norm)
+    if found is None or found.residual > accuracy * norm:
         return None
-    values = eigenvalues(small)
-    pair = _Pair.on_subspace(space, outside, complex(values[0]), leak)
-    values = _with_pair(values, pair.value)
-    room = _room(space, norm, accuracy, pair.value.real)
-    residual = max(pair.residual, room) / norm
-    if residual > accuracy:
+    room = _room(space, norm, accuracy, found.rightmost.real)
+    if room > accuracy * norm:
         return None
+    values = found.values
     if not space.full:
         values = by_falling_real_part(np.append(values, 0.0))  # the rest: no further right than the residual says
-    symmetric = np.linalg.eigh((small + small.T) / 2)[1][:, -1]
-    abscissa = _symmetric_top(operator, basis[:, :0], basis @ symmetric, accuracy * norm / 4)
-    return Spectrum(values, residual, norm, abscissa, pair.influence if values[0] != 0 else None, spread)
+    symmetric = np.linalg.eigh((found.small + found.small.T) / 2)[1][:, -1]
+    abscissa = _symmetric_top(space.operator, space.basis[:, :0], space.basis @ symmetric, accuracy * norm / 4)
+    influence = found.influence if values[0] != 0 else None
+    return Spectrum(values, max(found.residual, room) / norm, norm, abscissa, influence, spread)
+
+
+def _sharpened(space: Subspace, leak: float, residual: float) -> "_Restriction | None":
+    """An operator on its subspace and on a few vectors more, for its rightmost pair; None where more leaks out."""
+    found = _Restriction.of(space)
+    for _ in range(_SHARPENINGS):
+        if found.leak > leak or not found.clear or space.full or found.residual <= residual:
+            break
+        rest = found.rest
+        space.extend(np.stack([np.real(rest), np.imag(rest)], axis=1) if np.iscomplexobj(rest) else rest[:, None])
+        found = _Restriction.of(space)
+    return None if found.leak > leak else found
 
 
 def _room(space: Subspace, norm: float, accuracy: float, rightmost: float) -> float:
@@ -168,35 +179,62 @@ def _room(space: Subspace, norm: float, accuracy: float, rightmost: float) -> fl
 
 
 @dataclass(frozen=True)
-class _Pair:
-    """An eigenvalue with its backward error, and how it changes with the weight of each column."""
+class _Restriction:
+    """An operator on a subspace.
 
-    value: complex
-    residual: float
-    influence: np.ndarray | None
+    Attributes:
+        space: spanned by Q.
+        small: T = Q^T A Q.
+        leak: ||P A Q||.
+        values: eigenvalues of T.
+        right: eigenvector of the rightmost one.
+        left: likewise.
+        rest: A x - lambda x for that pair.
+    """
+
+    space: Subspace
+    small: np.ndarray
+    leak: float
+    values: np.ndarray
+    right: np.ndarray
+    left: np.ndarray
+    rest: np.ndarray
 
     @classmethod
-    def on_subspace(cls, space: Subspace, outside: np.ndarray, value: complex, leak: float) -> "_Pair":
-        """An eigenvalue of T; if it stands clear of what leaks out, with both vectors improved by a power step."""
+    def of(cls, space: Subspace) -> "_Restriction":
+        """The operator of a subspace, restricted to it."""
         small = space.rows @ space.basis
-        right, left = eigenvectors(small, value)
-        if abs(value) <= leak:
-            influence = (left.conj() @ space.rows) * (space.basis @ right) / np.vdot(left, right)
-            return cls(value, float(np.linalg.norm(outside @ right)), _finite(np.real(influence)))
-        right = unit(_times(space.operator.times, space.basis @ right))
-        left = left.conj() @ space.rows  # y^H A on the whole space, y^H up to a factor
-        moved = _times(space.operator.times, right)
-        value = complex((left @ moved) / (left @ right))
-        influence = value * left * right / (left @ right)
-        return cls(value, float(np.linalg.norm(moved - value * right)), _finite(np.real(influence)))
+        outside = space.moved - space.basis @ small
+        leak = max(float(np.linalg.eigvalsh(outside.T @ outside)[-1]), 0.0) ** 0.5
+        values = eigenvalues(small)
+        right, left = eigenvectors(small, complex(values[0]))
+        return cls(space, small, leak, values, right, left, outside @ right)
 
+    @property
+    def rightmost(self) -> complex:
+        """The eigenvalue furthest right."""
+        return complex(self.values[0])
 
-def _times(product: Callable[[Columns], Columns], vector: np.ndarray) -> np.ndarray:
-    """A real operator times a vector that may be complex."""
-    if not np.iscomplexobj(vector):
-        return np.asarray(product(vector[:, None])[:, 0], np.float64)
-    both = np.asarray(product(np.stack([np.real(vector), np.imag(vector)], axis=1)), np.float64)
-    return both[:, 0] + 1j * both[:, 1]
+    @property
+    def residual(self) -> float:
+        """Its backward error."""
+        return float(np.linalg.norm(self.rest))
+
+    @property
+    def clear(self) -> bool:
+        """Whether it stands clear of what leaks out."""
+        return abs(self.rightmost) > self.leak
+
+    @property
+    def influence(self) -> Float[np.ndarray, " n"] | None:
+        """How it changes with the weight of each column; where it stands clear, with both vectors a power step on."""
+        pulled = self.left.conj() @ self.space.rows  # y^H A, which is y^H up to a factor
+        if self.clear:
+            moved = self.space.moved @ self.right
+            factor = self.rightmost / (pulled @ moved)
+        else:
+            moved, factor = self.space.basis @ self.right, 1 / np.vdot(self.left, self.right)
+        return _finite(np.real(factor * pulled * moved))
 
 
 def _finite(values: np.ndarray) -> np.ndarray | None:
@@ -227,13 +265,3 @@ def _dense(matrix: np.ndarray) -> Spectrum:
     top = float(np.linalg.eigvalsh((matrix + matrix.T) / 2)[-1])
     spread = (np.sum(matrix**2, axis=1) + np.sum(matrix**2, axis=0)) / 2
     return Spectrum(values, residual, norm, top, _finite(influence), spread)
-
-
-def _with_pair(values: np.ndarray, sharpened: complex) -> np.ndarray:
-    """The first eigenvalue, and its conjugate if it has one, replaced by what they were sharpened to."""
-    values = values.copy()
-    if values[0].imag and len(values) > 1:
-        values[:2] = sharpened, sharpened.conjugate()
-    else:
-        values[0] = sharpened
-    return by_falling_real_part(values)

@@ -59,6 +59,10 @@ class Subspace:
         operator: A.
         basis: Q.
         rows: Q^T A.
+
+    Args:
+        operator: A.
+        block: vectors by which it grows.
     """
 
     def __init__(self, operator: LinearMap, block: int = _BLOCK) -> None:
@@ -66,6 +70,15 @@ class Subspace:
         self._next = np.random.default_rng(_SEED).standard_normal((operator.size, min(block, operator.size)))
         self.basis = np.zeros((operator.size, 0))
         self.rows = np.zeros((0, operator.size))
+        self._moved = np.zeros((operator.size, 0))
+
+    @property
+    def moved(self) -> Columns:
+        """A Q: what each vector becomes, asked for once."""
+        new = self.basis[:, self._moved.shape[1] :]
+        if new.shape[1]:
+            self._moved = np.hstack([self._moved, np.asarray(self.operator.times(new), np.float64)])
+        return self._moved
 
     @property
     def full(self) -> bool:
@@ -74,15 +87,17 @@ class Subspace:
 
     def grow(self) -> None:
         """Add a block of vectors, if there is room."""
-        if self.full:
-            return
-        block = np.asarray(self.operator.times(self._next), np.float64)
+        if not self.full:
+            self._next = self.extend(np.asarray(self.operator.times(self._next), np.float64)).T
+
+    def extend(self, block: Columns) -> Float[np.ndarray, "added n"]:
+        """Add what is new in these vectors, as far as there is room; returns the new rows of Q^T A."""
         block = block[:, : self.operator.size - self.basis.shape[1]]
         for _ in range(2):  # twice is enough
             block = orthonormal(block - self.basis @ (self.basis.T @ block))
         rows = np.asarray(self.operator.transposed(block).T, np.float64)
         self.basis, self.rows = np.hstack([self.basis, block]), np.vstack([self.rows, rows])
-        self._next = rows.T
+        return rows
 
 
 def orthonormal(block: Columns) -> Columns:
