@@ -106,6 +106,16 @@ def test_a_rightmost_pair_is_a_pair(size):
     assert second == pytest.approx(first.conjugate(), rel=1e-12)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_pair_that_stands_clear_is_sharpened(seed, size):
+    """Its own remainder, as one more vector of the basis, brings it ten times nearer than the subspace has it."""
+    matrix = low_rank_with_noise(0.1, size, seed=seed)
+    found, (wanted, condition) = spectrum(matrix, ACCURACY), rightmost_and_condition(matrix)
+    assert len(found.eigenvalues) < 100
+    assert found.residual <= 1e-3 * ACCURACY
+    assert found.rightmost == pytest.approx(wanted, abs=3 * condition * found.residual * found.norm)
+
+
 def test_matrices_above_the_threshold_are_compressed():
     random = np.random.default_rng(0)
     left, right = random.normal(size=(2, module.LARGEST_DENSE + 100, 20))

@@ -86,8 +86,11 @@ def spectrum(operator: Float[np.ndarray, "n n"] | LinearMap, accuracy: float = 2
         accuracy: largest residual at which the answer from a subspace is accepted.
 
     Raises:
-        InputError: an operator known by its products alone does not get there with 1,024 vectors.
+        InputError: an operator known by its products alone does not get there with 1,024 vectors, or the accuracy is
+            no number from zero on.
     """
+    if not accuracy >= 0:
+        raise InputError(f"accuracy: {accuracy} is not 0 or more; give the largest residual, relative to the norm of A")
     if not isinstance(operator, np.ndarray):
         found = _on_subspace(operator, accuracy, LARGEST_BASIS)
         if found is None:
@@ -108,14 +111,15 @@ def spectrum(operator: Float[np.ndarray, "n n"] | LinearMap, accuracy: float = 2
 
 def scaled_back(found: Spectrum, scale: float) -> Spectrum:
     """The spectrum of an operator ``scale`` times as large."""
-    return Spectrum(
-        found.eigenvalues * scale,
-        found.residual,
-        found.norm * scale,
-        found.numerical_abscissa * scale,
-        None if found.influence is None else found.influence * scale,
-        found.spread * scale**2,
-    )
+    with np.errstate(over="ignore", invalid="ignore"):  # of a scale that is not finite nothing is
+        return Spectrum(
+            found.eigenvalues * scale,
+            found.residual,
+            found.norm * scale,
+            found.numerical_abscissa * scale,
+            None if found.influence is None else found.influence * scale,
+            found.spread * scale * scale,
+        )
 
 
 # ------------------------------------------------------------------------------------------------------ on a subspace
