@@ -11,7 +11,7 @@ import torch
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
 from torch.func import functional_call, grad, vmap
 
-from benchmarks.kernel_critics import DISCOUNT, Problem, inner_sizes
+from benchmarks.kernel_critics import DISCOUNT, CriticName, Problem, inner_sizes
 from seemrl import measure
 
 MethodName = Literal[
@@ -68,7 +68,7 @@ def with_vmap(problem: Problem, dtype: torch.dtype) -> Found:
     """Per-sample gradients of many points in one call, in pieces that bound the memory; dense eigenvalues."""
     rows = problem.rows
     critic, points = problem.critic.to(dtype), problem.points(dtype)
-    stored, chunk = _stored_rows(problem, dtype), _chunk_rows(problem, dtype)
+    stored, chunk = stored_rows(rows, problem.parameters, dtype), _chunk_rows(problem, dtype)
     kernel = torch.empty(2 * rows, rows, dtype=dtype)
     for start in range(0, rows, stored):
         columns = slice(start, min(start + stored, rows))
@@ -81,6 +81,11 @@ def with_vmap(problem: Problem, dtype: torch.dtype) -> Found:
             _gradients_into(other, critic, points, part)
             kernel[part, columns] = other @ kept.T
     return _dense(DISCOUNT * kernel[rows:] - kernel[:rows])
+
+
+def stacked_bytes(method: MethodName, rows: int, parameters: int) -> int:
+    """Of the gradients that the paper's procedure keeps; the other methods bound theirs."""
+    return 2 * rows * parameters * 4 if method == "paper" else 0
 
 
 def _backward(critic: torch.nn.Module, observation: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
@@ -110,8 +115,9 @@ def _parts(start: int, stop: int, size: int) -> list[slice]:
     return [slice(first, min(first + size, stop)) for first in range(start, stop, size)]
 
 
-def _stored_rows(problem: Problem, dtype: torch.dtype) -> int:
-    return max(1, min(problem.rows, _STORED_BYTES // (problem.parameters * dtype.itemsize)))
+def stored_rows(rows: int, parameters: int, dtype: torch.dtype) -> int:
+    """How many rows' gradients `with_vmap` keeps at a time."""
+    return max(1, min(rows, _STORED_BYTES // (parameters * dtype.itemsize)))
 
 
 def _chunk_rows(problem: Problem, dtype: torch.dtype) -> int:
@@ -198,14 +204,17 @@ def bare_products(problem: Problem, dtype: str, half: bool) -> Callable[[], Foun
     return multiply
 
 
-def prepare(method: MethodName, problem: Problem, time_limit: float) -> Callable[[], Found] | None:
-    """What to call, and to time; None where the method does not fit the critic."""
+def fits(method: MethodName, critic: CriticName) -> bool:
+    """Whether the method can read the critic: in JAX there are the networks of this package, plain MLPs."""
+    return method != "ours-jax" or critic in ("2x256", "3x512")
+
+
+def prepare(method: MethodName, problem: Problem, time_limit: float) -> Callable[[], Found]:
+    """What to call, and to time."""
     if method.startswith("products-"):
         _, dtype, part = method.split("-")
         return bare_products(problem, dtype, part == "half")
     if method == "ours-jax":
-        if problem.name not in ("2x256", "3x512"):
-            return None
         critic = problem.in_jax
         return lambda: ours(problem, critic)
     calls: dict[str, Callable[[], Found]] = {
@@ -218,47 +227,8 @@ def prepare(method: MethodName, problem: Problem, time_limit: float) -> Callable
     return calls[method]
 
 
-# ------------------------------------------------------------------------------------------------ what it would cost
-
-
-def expected_seconds(method: MethodName, problem: Problem) -> float:
-    """Of the methods with per-sample gradients: from some samples, one product and one small spectrum; else 0."""
-    if method != "paper" and not method.startswith("vmap"):
-        return 0.0
-    dtype = torch.float64 if method == "vmap-float64" else torch.float32
-    rows = problem.rows
-    if method == "paper":
-        sample, passes = min(16, rows), 1
-        points = problem.points(dtype)
-
-        def differentiate() -> None:
-            out = torch.empty(sample, problem.parameters)  # anew: first touching memory is much of the cost
-            for number in range(sample):
-                out[number] = _backward(problem.critic, points[0][number], points[1][number])
-    else:
-        sample, passes = _chunk_rows(problem, dtype), math.ceil(rows / _stored_rows(problem, dtype))
-        critic, points = problem.critic.to(dtype), problem.points(dtype)
-
-        def differentiate() -> None:
-            out = torch.empty(sample, problem.parameters, dtype=dtype)
-            _gradients_into(out, critic, points, slice(0, sample))
-
-    differentiate()
-    per_gradient = timed(differentiate) / sample
-    factor = torch.ones(256, 2**15, dtype=dtype)
-    per_product = timed(lambda: factor @ factor.T) / (256 * 256 * 2**15)
-    small = min(rows, 384)
-    matrix = torch.randn(small, small, dtype=dtype)
-    spectrum = timed(lambda: torch.linalg.eigvals(matrix)) * (rows / small) ** 3
-    return passes * 2 * rows * per_gradient + 2 * rows**2 * problem.parameters * per_product + spectrum
-
-
-def expected_bytes(method: MethodName, problem: Problem) -> int:
-    """Of the paper's stacked gradients; the other methods bound theirs."""
-    return 2 * problem.rows * problem.parameters * 4 if method == "paper" else 0
-
-
 def timed(call: Callable[[], object]) -> float:
+    """Seconds it takes."""
     started = perf_counter()
     call()
     return perf_counter() - started

@@ -96,6 +96,8 @@ def read(critic: Any = None, act: Any = policy, **options: Any) -> Any:
         ({"learning_rate": math.nan}, "learning_rate: nan"),
         ({"learning_rate": math.inf}, "learning_rate: inf"),
         ({"policy_draws": 0}, "policy_draws: 0 is below 1"),
+        ({"accuracy": -1e-3}, "accuracy: -0.001 is not 0 or more"),
+        ({"accuracy": math.nan}, "accuracy: nan"),
     ],
 )
 def test_a_setting_outside_its_range_is_refused(options, says):
@@ -110,6 +112,15 @@ def test_an_unknown_word_is_refused(monkeypatch):
 @pytest.mark.parametrize("shape", [(ROWS,), (ROWS, ACTION + 1), (ROWS - 1, ACTION), (1, ROWS, ACTION)])
 def test_a_policy_of_another_shape_is_refused(shape):
     assert_refused(f"policy: it returned actions of shape {shape}", lambda: read(act=lambda _: np.zeros(shape)))
+
+
+def test_a_policy_that_is_none_is_refused():
+    assert_refused("policy: it returned a tuple that is no array", lambda: read(act=lambda s: (s[:, :ACTION], None)))
+
+
+def test_a_policy_that_cannot_be_called_is_refused(monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as outside the tests
+    assert_refused("policy: a str cannot be called", lambda: read(act="random"))
 
 
 def test_a_target_critic_with_other_heads_is_refused():
@@ -168,8 +179,12 @@ def with_layer(layer: torch.nn.Module) -> torch.nn.Module:
         (lambda: {"weights": jnp.ones(3)}, "critic: a dict cannot be called"),
         (lambda: with_layer(torch.nn.BatchNorm1d(4)), "is a BatchNorm1d in train mode"),
         (lambda: with_layer(torch.nn.Dropout(0.1)), "is a Dropout in train mode"),
+        (
+            lambda: with_layer(torch.nn.BatchNorm1d(4, track_running_stats=False)).eval(),
+            "is a BatchNorm1d without running statistics",
+        ),
     ],
-    ids=["frozen", "no parameters", "not callable", "BatchNorm", "Dropout"],
+    ids=["frozen", "no parameters", "not callable", "BatchNorm", "Dropout", "BatchNorm of the batch alone"],
 )
 def test_a_critic_without_a_kernel_is_refused(make, says):
     assert_refused(says, lambda: read(make()))

@@ -10,7 +10,18 @@ import numpy as np
 import pytest
 import torch
 
-from cases import CASES, TorchTwin, bias_free, bias_free_weights, policy, torch_single, torch_twin, transitions
+from cases import (
+    ACTION,
+    CASES,
+    OBSERVATION,
+    TorchTwin,
+    bias_free,
+    bias_free_weights,
+    policy,
+    torch_single,
+    torch_twin,
+    transitions,
+)
 from seemrl.errors import InputError
 from seemrl.instrument.measure import measure
 from seemrl.instrument.reading import Reading
@@ -78,6 +89,33 @@ def test_a_compiled_module_reads_as_the_plain_one():
     optimizer = torch.optim.SGD(compiled.parameters(), lr=1e-3)
     found = measure(compiled, transitions(), policy, discount=0.9, optimizer=optimizer, target_critic=compiled)
     wanted = measure(module, transitions(), policy, discount=0.9, learning_rate=1e-3)
+    assert without_seconds(found) == without_seconds(wanted)
+
+
+def test_a_module_that_compiles_itself_is_read_without_compiling_the_instrument(caplog):
+    """The compiler would follow the calls into the recorder, and complain of how often it has to start anew."""
+    module = torch_twin(6, 5)
+    wanted = measure(module, transitions(), policy, discount=0.9)
+    module.compile(backend="eager")
+    module(torch.zeros(3, OBSERVATION), torch.zeros(3, ACTION))
+    with caplog.at_level("WARNING"):
+        found = measure(module, transitions(), policy, discount=0.9)
+    assert without_seconds(found) == without_seconds(wanted)
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+    compiled = torch._dynamo.utils.counters["frames"]["total"]
+    measure(module, transitions(), policy, discount=0.9)
+    assert torch._dynamo.utils.counters["frames"]["total"] == compiled
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_an_actor_can_be_given_as_it_is(dtype):
+    actor = torch.nn.Sequential(torch.nn.Linear(OBSERVATION, ACTION), torch.nn.Tanh()).to(dtype)
+
+    def asked(next_observations: Any) -> Any:
+        with torch.no_grad():
+            return actor(torch.as_tensor(next_observations, dtype=dtype)).double().numpy()
+
+    found, wanted = (measure(torch_twin(6), transitions(), act, discount=0.9) for act in (actor, asked))
     assert without_seconds(found) == without_seconds(wanted)
 
 

@@ -16,7 +16,7 @@ ACCURACY = 2e-3
 @pytest.fixture
 def size(monkeypatch) -> int:
     """At which a subspace is tried: lowered here, so that LAPACK can answer for the whole matrix in no time."""
-    monkeypatch.setattr(module, "_SMALL", 200)
+    monkeypatch.setattr(module, "LARGEST_DENSE", 200)
     return 500
 
 
@@ -106,9 +106,19 @@ def test_a_rightmost_pair_is_a_pair(size):
     assert second == pytest.approx(first.conjugate(), rel=1e-12)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_pair_that_stands_clear_is_sharpened(seed, size):
+    """Its own remainder, as one more vector of the basis, brings it ten times nearer than the subspace has it."""
+    matrix = low_rank_with_noise(0.1, size, seed=seed)
+    found, (wanted, condition) = spectrum(matrix, ACCURACY), rightmost_and_condition(matrix)
+    assert len(found.eigenvalues) < 100
+    assert found.residual <= 1e-3 * ACCURACY
+    assert found.rightmost == pytest.approx(wanted, abs=3 * condition * found.residual * found.norm)
+
+
 def test_matrices_above_the_threshold_are_compressed():
     random = np.random.default_rng(0)
-    left, right = random.normal(size=(2, module._SMALL + 100, 20))
+    left, right = random.normal(size=(2, module.LARGEST_DENSE + 100, 20))
     found = spectrum(left @ right.T)
     assert len(found.eigenvalues) < len(left)
     assert found.rightmost == pytest.approx(np.linalg.eigvals(right.T @ left).real.max(), rel=1e-9)
@@ -123,7 +133,7 @@ def test_a_matrix_that_does_not_compress_is_solved_whole(size):
 
 
 def test_products_that_do_not_compress_are_refused(size, monkeypatch):
-    monkeypatch.setattr(module, "_LARGEST_BASIS", 150)
+    monkeypatch.setattr(module, "LARGEST_BASIS", 150)
     with pytest.raises(InputError, match=r"^accuracy: 0.002 is out of reach with 150 vectors; measure fewer rows"):
         spectrum(Products(low_rank_with_noise(1.0, size)), ACCURACY)
 
@@ -216,7 +226,7 @@ def test_numbers_scale_with_the_matrix_without_overflow(factor, size):
     assert found.norm / abs(factor) == pytest.approx(wanted.norm, rel=1e-12)
 
 
-@pytest.mark.parametrize("size", [1, 5, module._SMALL + 1])
+@pytest.mark.parametrize("size", [1, 5, module.LARGEST_DENSE + 1])
 @pytest.mark.parametrize("precision", [np.float64, np.float32])
 @pytest.mark.parametrize("wrapped", [np.asarray, Matrix, Products])
 def test_a_matrix_of_zeros_has_nothing(size, precision, wrapped):

@@ -69,7 +69,7 @@ def test_the_influence_on_the_rightmost_eigenvalue_is_its_derivative(seed, heads
 
 @pytest.mark.parametrize("seed", range(2))
 def test_on_a_subspace_it_is_the_same(seed, monkeypatch):
-    monkeypatch.setattr(spectrum_module, "_SMALL", 200)
+    monkeypatch.setattr(spectrum_module, "LARGEST_DENSE", 200)
     A = large_dynamics(seed).matrix
     found, chosen = spectrum(A), np.arange(0, len(A), 29)
     assert len(found.eigenvalues) < len(A) and found.influence is not None

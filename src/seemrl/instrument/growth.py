@@ -8,10 +8,9 @@ from jaxtyping import Float
 from seemrl.errors import InputError
 from seemrl.instrument.dynamics import Combination, Dynamics, Kernels
 from seemrl.instrument.modes import Mode, Update, fastest_oscillation, slowest_turning
-from seemrl.instrument.spectrum import Spectrum, Subspace
+from seemrl.instrument.spectrum import LARGEST_BASIS, LARGEST_DENSE, Spectrum
+from seemrl.instrument.subspace import Subspace
 
-LARGEST_DENSE = 600  # values up to which all modes are computed, and rows left out one by one
-_LARGEST_BASIS = 1024
 _SETTLED, _UNNOTICED = 1e-3, 1e-9  # what may be missing of a mode's growth: a share of it, and per step
 
 
@@ -63,7 +62,7 @@ def growth(kernels: Kernels, step_size: float, update: Update) -> Growth:
             return found
     if not whole:
         raise InputError(
-            f"rate: it does not settle with {_LARGEST_BASIS} vectors; measure fewer rows, or allow more memory"
+            f"rate: it does not settle with {LARGEST_BASIS} vectors; measure fewer rows, or allow more memory"
         )
     cross, gram = (np.asarray(step * part, np.float64) for part in (kernels.targets, kernels.gram))
     mode = Mode.fastest(cross, gram, update)
@@ -104,7 +103,7 @@ def growth_without_averaging(
 def _growth_on_subspace(kernels: Kernels, step: float, update: Update) -> Growth | None:
     """From a subspace that grows until the mode's multiplier, corrected by what is left over, no longer matters."""
     spaces = [Subspace(Combination(kernels, 1.0, 0.0)), Subspace(Combination(kernels, 0.0, 1.0))]
-    limit = kernels.size // 3 if isinstance(kernels, Dynamics) else _LARGEST_BASIS
+    limit = kernels.size // 3 if isinstance(kernels, Dynamics) else LARGEST_BASIS
     while sum(space.basis.shape[1] for space in spaces) < min(limit, 2 * kernels.size):
         for space in spaces:
             space.grow()

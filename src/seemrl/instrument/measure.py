@@ -10,14 +10,14 @@ from seemrl.errors import InputError
 from seemrl.instrument.batch import Batch
 from seemrl.instrument.dynamics import Combination, Dynamics, Heads, Kernels
 from seemrl.instrument.flow import State, flow
-from seemrl.instrument.growth import LARGEST_DENSE, Growth, growth, growth_without_averaging
+from seemrl.instrument.growth import Growth, growth, growth_without_averaging
 from seemrl.instrument.kernels import Critic, open_critic
 from seemrl.instrument.modes import Update
 from seemrl.instrument.points import Points, Policy
 from seemrl.instrument.reading import Reading, pack_fingerprint
 from seemrl.instrument.sampling import influence_error, left_out_changes, left_out_error
 from seemrl.instrument.source import KernelSource
-from seemrl.instrument.spectrum import Spectrum, scaled_back, spectrum
+from seemrl.instrument.spectrum import LARGEST_DENSE, Spectrum, scaled_back, spectrum
 
 
 def measure(
@@ -75,7 +75,8 @@ def measure(
     """
     started = time.perf_counter()
     _check(discount, heads, target_rate, target_period, loss_scale, learning_rate, policy_draws)
-    if policy == "greedy" and not batch.discrete:
+    greedy = isinstance(policy, str) and policy == "greedy"
+    if greedy and not batch.discrete:
         raise InputError("policy: greedy needs a discrete critic; give batch.actions as integers, (rows,)")
     opened = open_critic(critic, batch.discrete)
     target = opened if target_critic is None else open_critic(target_critic, batch.discrete)
@@ -147,7 +148,7 @@ def _norm(leaf: np.ndarray) -> float:
 
 def _finite(kernels: Kernels) -> bool:
     if not isinstance(kernels, Dynamics):
-        return True
+        return bool(np.isfinite(kernels.scale))
     return bool(np.isfinite(kernels.cross).all() and np.isfinite(kernels.gram).all())
 
 

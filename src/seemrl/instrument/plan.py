@@ -52,11 +52,13 @@ class Plan:
         method: entry by entry, or by products alone.
         precision: of the products of a dense kernel.
         reason: the rule and its numbers, for people.
+        operations: that it takes.
     """
 
     method: Literal["dense", "matrix-free"]
     precision: Precision
     reason: str
+    operations: float
 
 
 def plan(sizes: Sizes, preconditioned: bool) -> Plan:
@@ -81,7 +83,7 @@ def plan(sizes: Sizes, preconditioned: bool) -> Plan:
         f"{method} {precision}: entry by entry {_operations(dense_operations)} and {_bytes(dense_bytes)} "
         f"({'within' if fits else 'beyond'} {_bytes(sizes.memory)}), by products alone {_operations(free_operations)}"
     )
-    return Plan(method, precision, reason)
+    return Plan(method, precision, reason, dense_operations if method == "dense" else free_operations)
 
 
 def _operations(number: float) -> str:

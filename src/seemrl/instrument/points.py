@@ -1,5 +1,6 @@
 """Where a critic is evaluated: the rows' own points, and those of their targets."""
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from seemrl.errors import InputError
 from seemrl.instrument.batch import Batch
 
 Policy = Callable[[np.ndarray], Any]
-"""next observations (rows, observation) -> actions (rows, action), as the target uses them."""
+"""next observations (rows, observation) -> actions (rows, action), as the target uses them; or a torch module."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,32 @@ class Points:
             yield slice(start, min(start + rows, self.rows))
 
 
+def _answer(policy: Policy, next_observations: np.ndarray) -> Any:
+    """What the policy returns; a torch module is given a tensor of its own precision and device."""
+    torch: Any = sys.modules.get("torch")
+    if torch is None or not isinstance(policy, torch.nn.Module):
+        return policy(next_observations)
+    module: Any = policy
+    own = next((value for value in module.parameters() if value.is_floating_point()), torch.empty(0))
+    with torch.no_grad():
+        answer = module(torch.as_tensor(next_observations, dtype=own.dtype, device=own.device))
+    return answer.double() if isinstance(answer, torch.Tensor) and answer.is_floating_point() else answer
+
+
 def _flat(sets: np.ndarray) -> np.ndarray:
     return sets.reshape(-1, sets.shape[-1])
 
 
 def _actions(policy: Policy, batch: Batch) -> np.ndarray:
-    answer = policy(batch.next_observations)
-    actions = np.asarray(answer.detach().cpu() if hasattr(answer, "detach") else answer, np.float64)
+    if not callable(policy):
+        raise InputError(f"policy: a {type(policy).__name__} cannot be called; pass next observations -> actions")
+    answer = _answer(policy, batch.next_observations)
+    try:
+        actions = np.asarray(answer.detach().cpu() if hasattr(answer, "detach") else answer, np.float64)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"policy: it returned a {type(answer).__name__} that is no array of numbers; return the actions alone"
+        ) from None
     if batch.discrete and actions.ndim == 1:
         actions = actions[:, None]
     if actions.shape != batch.actions.shape:

@@ -9,13 +9,15 @@ from jaxtyping import Float
 from seemrl.errors import InputError
 from seemrl.instrument.dynamics import Dynamics, Heads, Kernels, head_selection
 from seemrl.instrument.kernels import Critic
+from seemrl.instrument.kernels.gathered import Gathered, gathered
 from seemrl.instrument.kernels.layerwise import Shares, kernel_blocks
 from seemrl.instrument.kernels.matrixfree import MatrixFreeKernels
-from seemrl.instrument.kernels.traces import Traced
+from seemrl.instrument.kernels.traces import LayerTrace, Traced
 from seemrl.instrument.plan import Precision, Sizes, plan
 from seemrl.instrument.points import Points
 
-_VALUE_ROWS = 4096  # evaluated at a time where nothing is kept
+_FIRST_ROWS = 7  # that show which layers there are; few, and no number of heads that anyone has
+_VALUE_ROWS = 1024  # evaluated at a time where nothing is kept
 _FINGERPRINT_ROWS = 64
 
 
@@ -31,7 +33,7 @@ class KernelSource:
         averaged: what the target critic contributes.
         shares: what the targets are made of.
         sizes: what decides how kernels are computed.
-        traced: all layers' traces, if they were taken already.
+        traced: all layers' traces, if they were taken already; let go of once there are kernels.
     """
 
     critic: Critic
@@ -41,7 +43,7 @@ class KernelSource:
     averaged: Float[np.ndarray, " rows"]
     shares: Shares
     sizes: Sizes
-    traced: Traced | None
+    traced: Traced | Gathered | None
 
     @classmethod
     def of(
@@ -58,19 +60,12 @@ class KernelSource:
             memory: bytes allowed.
         """
         parameters = sum(leaf.size for leaf in critic.leaves)
-        traced, layers = None, None
-        if 8 * parameters * points.rows * (1 + points.draws) <= memory // 4:  # whatever its layers are
-            traced = critic.trace(*points.of_rows())
-            at_points = traced.values
-            layers = traced.layers if isinstance(traced.layers, list) else None
-        else:
-            layers = list(critic.trace(*points.of_rows(slice(0, 2))).layers)
-            at_points = _values(critic, points)
-        trace_bytes, work = 8 * parameters, parameters
-        if layers is not None:
-            trace_bytes = sum(layer.nbytes // layer.points for layer in layers)
-            work = sum(layer.work for layer in layers)
-        used = 1 if heads == "first" else len(at_points)
+        whole = 8 * parameters * points.rows * (1 + points.draws) <= memory // 4  # whatever its layers are
+        first = critic.trace(*points.of_rows(slice(None) if whole else slice(0, _FIRST_ROWS)))
+        used = 1 if heads == "first" else len(first.values)
+        sizes = Sizes(points.rows, used, points.draws, parameters, *_of_layers(first, parameters), memory)
+        traced = first if whole else _gathered(critic, points, sizes)
+        at_points = _values(critic, points) if traced is None else traced.values
         by_set = at_points[:used].reshape(used, 1 + points.draws, points.rows)
         deciding = by_set[:, 1:]
         if target is not critic:
@@ -82,7 +77,6 @@ class KernelSource:
             deciding = theirs[:used].reshape(by_set.shape)[:, 1:]
         selection = head_selection(heads, deciding.reshape(used, -1)).reshape(deciding.shape)
         shares = selection * bootstrap / max(points.draws, 1)
-        sizes = Sizes(points.rows, used, points.draws, parameters, trace_bytes, work, memory)
         with np.errstate(invalid="ignore"):  # a critic that has blown up is told by its values
             live, averaged = ((shares * values).sum(axis=(0, 1)) for values in (by_set[:, 1:], deciding))
         return cls(critic, points, by_set[:, 0], live, averaged, shares, sizes, traced)
@@ -100,6 +94,7 @@ class KernelSource:
             self._dense(weights, own.precision) if own.method == "dense" else self._matrix_free(weights, own.precision)
             for weights, own in zip(wanted, plans, strict=True)
         ]
+        self.traced = None  # the kernels are what is needed of them
         reasons = [own.reason for own in plans]
         return found[0], found[-1], reasons[0] if len(reasons) == 1 else f"{reasons[0]}; rate: {reasons[1]}"
 
@@ -127,14 +122,34 @@ class KernelSource:
         )
 
     def _dense(self, preconditioner: Sequence[np.ndarray] | None, precision: Precision) -> Dynamics:
-        layers = (self.traced or self.critic.trace(*self.points.of_rows())).layers
+        traced = self.traced or self.critic.trace(*self.points.of_rows())
         with np.errstate(over="ignore", invalid="ignore"):  # a critic that has blown up is told by its values
+            if isinstance(traced, Gathered):
+                blocks = kernel_blocks(traced.layers, self.shares, preconditioner, np.float32)
+                return Dynamics(*blocks, traced.divisor**2)
             if precision == "float64":
-                return Dynamics(*kernel_blocks(layers, self.shares, preconditioner))
-            layers = list(layers)
+                return Dynamics(*kernel_blocks(traced.layers, self.shares, preconditioner))
+            layers = list(traced.layers)
             largest = max((layer.largest() for layer in layers), default=1.0) or 1.0
             scaled = (layer.scaled(1 / largest, np.float32) for layer in layers)
             return Dynamics(*kernel_blocks(scaled, self.shares, preconditioner, np.float32), largest**2)
+
+
+def _of_layers(traced: Traced, parameters: int) -> tuple[int, int]:
+    """Bytes of all layers' traces at one point, and multiplications for one entry of the kernel."""
+    if not isinstance(traced.layers, list):  # one by one, as per-sample gradients
+        return 8 * parameters, parameters
+    layers: list[LayerTrace] = traced.layers
+    return sum(layer.nbytes // layer.points for layer in layers), sum(layer.work for layer in layers)
+
+
+def _gathered(critic: Critic, points: Points, sizes: Sizes) -> Gathered | None:
+    """All traces, where they are going to be multiplied out in single precision."""
+    wanted = plan(sizes, False)
+    if (wanted.method, wanted.precision) != ("dense", "float32"):
+        return None
+    with np.errstate(over="ignore", invalid="ignore"):
+        return gathered(critic, points, sizes.trace_bytes * (1 + points.draws))
 
 
 def _values(critic: Critic, points: Points) -> np.ndarray:

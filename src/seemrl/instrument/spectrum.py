@@ -11,66 +11,43 @@ the rightmost eigenvalue of T is the answer as soon as
     ||P A Q|| / 5   (how far from invariant the subspace is)
 
 are all below the accuracy wanted, relative to ||A||_F. The subspace grows until they are; it is spanned by a seeded
-block Golub-Kahan iteration, whose vectors catch what is large in A and in A^T alike.
+block Golub-Kahan iteration, whose vectors catch what is large in A and in A^T alike. An eigenvalue that stands clear of
+what leaks out is sharpened by what its own vector leaves over, A x - lambda x, as one more vector of the basis.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Complex, Float, Inexact
+from jaxtyping import Complex, Float
 
 from seemrl.errors import InputError
+from seemrl.instrument.eigen import by_falling_real_part, eigenvalues, eigenvectors, lanczos_top
+from seemrl.instrument.subspace import Columns, LinearMap, Matrix, Norms, Subspace, estimated_norms, exact_norms
 
-_SEED = 0
-_SMALL = 600  # rows up to which LAPACK on the whole matrix is the quickest way
-_BLOCK = 64  # columns by which a basis grows
-_GROWTH = 2  # blocks between two checks
+__all__ = [
+    "LARGEST_BASIS",
+    "LARGEST_DENSE",
+    "Columns",
+    "LinearMap",
+    "Matrix",
+    "Spectrum",
+    "Subspace",
+    "eigenvalues",
+    "eigenvectors",
+    "scaled_back",
+    "spectrum",
+]
+
+LARGEST_DENSE = 600
+"""Rows up to which LAPACK on the whole matrix is the quickest way, and rows can be left out one by one."""
+LARGEST_BASIS = 1024
+"""Vectors that an operator known by its products may take."""
+
+_BLOCK = 32  # columns by which the basis of a matrix grows; small ones follow better what is large
+_FIRST, _SHARE = 64, 1.25  # columns at which it is looked at first, and times as many at each next look
+_SHARPENINGS, _SHARP = 4, 1e-3  # vectors that may be added for the rightmost pair, until this share of the accuracy
 _INVARIANCE = 5.0  # times the accuracy
-_PROBES = 8
-_LARGEST_BASIS = 1024
-_LONGEST_LANCZOS = 200
-
-Columns = Float[np.ndarray, "n columns"]
-
-
-@runtime_checkable
-class LinearMap(Protocol):
-    """A square operator, known by its products."""
-
-    @property
-    def size(self) -> int:
-        """Rows."""
-        ...
-
-    def times(self, vectors: Columns) -> Columns:
-        """The operator times the columns."""
-        ...
-
-    def transposed(self, vectors: Columns) -> Columns:
-        """Its transpose times the columns."""
-        ...
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """An operator that is known entry by entry."""
-
-    matrix: Float[np.ndarray, "n n"]
-
-    @property
-    def size(self) -> int:
-        """Rows."""
-        return len(self.matrix)
-
-    def times(self, vectors: Columns) -> Columns:
-        """The matrix times the columns."""
-        return self.matrix @ vectors.astype(self.matrix.dtype, copy=False)
-
-    def transposed(self, vectors: Columns) -> Columns:
-        """Its transpose times the columns."""
-        return self.matrix.T @ vectors.astype(self.matrix.dtype, copy=False)
+_SEED = 2
 
 
 @dataclass(frozen=True)
@@ -109,183 +86,163 @@ def spectrum(operator: Float[np.ndarray, "n n"] | LinearMap, accuracy: float = 2
         accuracy: largest residual at which the answer from a subspace is accepted.
 
     Raises:
-        InputError: an operator known by its products alone does not get there with 1,024 vectors.
+        InputError: an operator known by its products alone does not get there with 1,024 vectors, or the accuracy is
+            no number from zero on.
     """
+    if not accuracy >= 0:
+        raise InputError(f"accuracy: {accuracy} is not 0 or more; give the largest residual, relative to the norm of A")
     if not isinstance(operator, np.ndarray):
-        found = _on_subspace(operator, accuracy, _LARGEST_BASIS)
+        found = _on_subspace(operator, accuracy, LARGEST_BASIS)
         if found is None:
             raise InputError(
-                f"accuracy: {accuracy} is out of reach with {_LARGEST_BASIS} vectors; measure fewer rows, allow more "
+                f"accuracy: {accuracy} is out of reach with {LARGEST_BASIS} vectors; measure fewer rows, allow more "
                 "memory, or accept a larger accuracy"
             )
         return found
-    scale = float(np.abs(operator).max(initial=0.0))
+    scale = max(float(operator.max(initial=0.0)), -float(operator.min(initial=0.0)))
     if scale == 0.0:
         return Spectrum(np.zeros(1, complex), 0.0, 0.0, 0.0, None, np.zeros(len(operator)))
     if operator.dtype != np.float64:  # those come scaled
         scale = 1.0
     scaled = operator if scale == 1.0 else operator / scale
-    found = _on_subspace(Matrix(scaled), accuracy, len(scaled) // 3) if len(scaled) > _SMALL else None
+    found = _on_subspace(Matrix(scaled), accuracy, len(scaled) // 3) if len(scaled) > LARGEST_DENSE else None
     return scaled_back(_dense(scaled.astype(np.float64, copy=False)) if found is None else found, scale)
 
 
 def scaled_back(found: Spectrum, scale: float) -> Spectrum:
     """The spectrum of an operator ``scale`` times as large."""
-    return Spectrum(
-        found.eigenvalues * scale,
-        found.residual,
-        found.norm * scale,
-        found.numerical_abscissa * scale,
-        None if found.influence is None else found.influence * scale,
-        found.spread * scale**2,
-    )
+    with np.errstate(over="ignore", invalid="ignore"):  # of a scale that is not finite nothing is
+        return Spectrum(
+            found.eigenvalues * scale,
+            found.residual,
+            found.norm * scale,
+            found.numerical_abscissa * scale,
+            None if found.influence is None else found.influence * scale,
+            found.spread * scale * scale,
+        )
 
 
 # ------------------------------------------------------------------------------------------------------ on a subspace
 
 
-class Subspace:
-    """A growing orthonormal basis Q of what is large in an operator and in its transpose.
-
-    Attributes:
-        operator: A.
-        basis: Q.
-        rows: Q^T A.
-    """
-
-    def __init__(self, operator: LinearMap, block: int = _BLOCK) -> None:
-        self.operator = operator
-        self._next = np.random.default_rng(_SEED).standard_normal((operator.size, min(block, operator.size)))
-        self.basis = np.zeros((operator.size, 0))
-        self.rows = np.zeros((0, operator.size))
-
-    @property
-    def full(self) -> bool:
-        """Whether it is the whole space."""
-        return self.basis.shape[1] == self.operator.size
-
-    def grow(self) -> None:
-        """Add a block of vectors, if there is room."""
-        if self.full:
-            return
-        block = np.asarray(self.operator.times(self._next), np.float64)
-        block = block[:, : self.operator.size - self.basis.shape[1]]
-        for _ in range(2):  # twice is enough
-            block = orthonormal(block - self.basis @ (self.basis.T @ block))
-        rows = np.asarray(self.operator.transposed(block).T, np.float64)
-        self.basis, self.rows = np.hstack([self.basis, block]), np.vstack([self.rows, rows])
-        self._next = rows.T
-
-
-def orthonormal(block: Columns) -> Columns:
-    """An orthonormal basis of the columns: by Cholesky where they are far from dependent, else by Householder."""
-    scaled = block / np.maximum(np.linalg.norm(block, axis=0), np.finfo(float).tiny)
-    try:
-        factor = np.linalg.cholesky(scaled.T @ scaled)
-    except np.linalg.LinAlgError:
-        factor = None
-    if factor is None or np.diag(factor).min() < 1e-6:
-        return np.linalg.qr(scaled)[0]
-    return scaled @ np.linalg.inv(factor).T
-
-
 def _on_subspace(operator: LinearMap, accuracy: float, largest: int) -> Spectrum | None:
     """The spectrum from a dominant subspace, or None where that takes more than ``largest`` vectors."""
-    space = Subspace(operator)
-    while space.basis.shape[1] < min(largest, operator.size):
-        for _ in range(_GROWTH):
+    whole = isinstance(operator, Matrix)
+    space = Subspace(operator, _BLOCK) if whole else Subspace(operator)
+    exact = exact_norms(operator.matrix) if whole else None
+    largest = min(largest, operator.size)
+    while (size := space.basis.shape[1]) < largest:
+        while space.basis.shape[1] < min(max(_FIRST, _SHARE * size), largest):
             space.grow()
-        found = _certified(operator, space, accuracy)
+        found = _certified(space, estimated_norms(space) if exact is None else exact, accuracy)
         if found is not None:
             return found
     return None
 
 
-def _certified(operator: LinearMap, space: Subspace, accuracy: float) -> Spectrum | None:
-    """The spectrum on a subspace, if what it leaves out is small enough."""
-    basis, rows = space.basis, space.rows
-    small = rows @ basis
-    norm, spread = _norms(operator, space)
+def _certified(space: Subspace, norms: Norms, accuracy: float) -> Spectrum | None:
+    """The spectrum on a subspace, if what it leaves out is small enough; sharpens the rightmost pair where it can."""
+    norm, spread = norms
     if norm == 0.0:
         return Spectrum(np.zeros(1, complex), 0.0, 0.0, 0.0, None, spread)
-    outside = operator.times(basis) - basis @ small  # P A Q
-    leak = float(np.linalg.norm(outside.T @ outside, 2) ** 0.5)
-    if leak > _INVARIANCE * accuracy * norm:
+    found = _sharpened(space, _INVARIANCE * accuracy * norm, _SHARP * accuracy * norm)
+    if found is None or found.residual > accuracy * norm:
         return None
-    values = eigenvalues(small)
-    pair = _Pair.on_subspace(operator, space, outside, complex(values[0]), leak)
-    values = _with_pair(values, pair.value)
-    room = _room(operator, space, norm, accuracy, pair.value.real)
-    residual = max(pair.residual, room) / norm
-    if residual > accuracy:
+    room = _room(space, norm, accuracy, found.rightmost.real)
+    if room > accuracy * norm:
         return None
+    values = found.values
     if not space.full:
-        values = _by_falling_real_part(np.append(values, 0.0))  # the rest: no further right than the residual says
-    symmetric = np.linalg.eigh((small + small.T) / 2)[1][:, -1]
-    abscissa = _symmetric_top(operator, basis[:, :0], basis @ symmetric, accuracy * norm / 4)
-    return Spectrum(values, residual, norm, abscissa, pair.influence if values[0] != 0 else None, spread)
+        values = by_falling_real_part(np.append(values, 0.0))  # the rest: no further right than the residual says
+    symmetric = np.linalg.eigh((found.small + found.small.T) / 2)[1][:, -1]
+    abscissa = _symmetric_top(space.operator, space.basis[:, :0], space.basis @ symmetric, accuracy * norm / 4)
+    influence = found.influence if values[0] != 0 else None
+    return Spectrum(values, max(found.residual, room) / norm, norm, abscissa, influence, spread)
 
 
-def _room(operator: LinearMap, space: Subspace, norm: float, accuracy: float, rightmost: float) -> float:
+def _sharpened(space: Subspace, leak: float, residual: float) -> "_Restriction | None":
+    """An operator on its subspace and on a few vectors more, for its rightmost pair; None where more leaks out."""
+    found = _Restriction.of(space)
+    for _ in range(_SHARPENINGS):
+        if found.leak > leak or not found.clear or space.full or found.residual <= residual:
+            break
+        rest = found.rest
+        space.extend(np.stack([np.real(rest), np.imag(rest)], axis=1) if np.iscomplexobj(rest) else rest[:, None])
+        found = _Restriction.of(space)
+    return None if found.leak > leak else found
+
+
+def _room(space: Subspace, norm: float, accuracy: float, rightmost: float) -> float:
     """How much further right than the eigenvalue found (and zero) one of P A P can lie."""
     found = max(rightmost, 0.0)
     left_out = max(norm**2 - float(np.linalg.norm(space.rows)) ** 2, 0.0) ** 0.5  # ||P A||_F bounds it
     if left_out <= found:
         return 0.0
-    start = np.random.default_rng(_SEED + 2).standard_normal(operator.size)
-    return _symmetric_top(operator, space.basis, start, accuracy * norm / 2) - found
+    start = np.random.default_rng(_SEED).standard_normal(space.operator.size)
+    return _symmetric_top(space.operator, space.basis, start, accuracy * norm / 2) - found
 
 
 @dataclass(frozen=True)
-class _Pair:
-    """An eigenvalue with its backward error, and how it changes with the weight of each column."""
+class _Restriction:
+    """An operator on a subspace.
 
-    value: complex
-    residual: float
-    influence: np.ndarray | None
+    Attributes:
+        space: spanned by Q.
+        small: T = Q^T A Q.
+        leak: ||P A Q||.
+        values: eigenvalues of T.
+        right: eigenvector of the rightmost one.
+        left: likewise.
+        rest: A x - lambda x for that pair.
+    """
+
+    space: Subspace
+    small: np.ndarray
+    leak: float
+    values: np.ndarray
+    right: np.ndarray
+    left: np.ndarray
+    rest: np.ndarray
 
     @classmethod
-    def on_subspace(
-        cls, operator: LinearMap, space: Subspace, outside: np.ndarray, value: complex, leak: float
-    ) -> "_Pair":
-        """An eigenvalue of T; if it stands clear of what leaks out, with both vectors improved by a power step."""
+    def of(cls, space: Subspace) -> "_Restriction":
+        """The operator of a subspace, restricted to it."""
         small = space.rows @ space.basis
-        right, left = eigenvectors(small, value)
-        if abs(value) <= leak:
-            influence = (left.conj() @ space.rows) * (space.basis @ right) / np.vdot(left, right)
-            return cls(value, float(np.linalg.norm(outside @ right)), _finite(np.real(influence)))
-        right = _unit(_times(operator.times, space.basis @ right))
-        left = left.conj() @ space.rows  # y^H A on the whole space, y^H up to a factor
-        moved = _times(operator.times, right)
-        value = complex((left @ moved) / (left @ right))
-        influence = value * left * right / (left @ right)
-        return cls(value, float(np.linalg.norm(moved - value * right)), _finite(np.real(influence)))
+        outside = space.moved - space.basis @ small
+        leak = max(float(np.linalg.eigvalsh(outside.T @ outside)[-1]), 0.0) ** 0.5
+        values = eigenvalues(small)
+        right, left = eigenvectors(small, complex(values[0]))
+        return cls(space, small, leak, values, right, left, outside @ right)
 
+    @property
+    def rightmost(self) -> complex:
+        """The eigenvalue furthest right."""
+        return complex(self.values[0])
 
-def _times(product: Callable[[Columns], Columns], vector: np.ndarray) -> np.ndarray:
-    """A real operator times a vector that may be complex."""
-    if not np.iscomplexobj(vector):
-        return np.asarray(product(vector[:, None])[:, 0], np.float64)
-    both = np.asarray(product(np.stack([np.real(vector), np.imag(vector)], axis=1)), np.float64)
-    return both[:, 0] + 1j * both[:, 1]
+    @property
+    def residual(self) -> float:
+        """Its backward error."""
+        return float(np.linalg.norm(self.rest))
+
+    @property
+    def clear(self) -> bool:
+        """Whether it stands clear of what leaks out."""
+        return abs(self.rightmost) > self.leak
+
+    @property
+    def influence(self) -> Float[np.ndarray, " n"] | None:
+        """How it changes with the weight of each column; where it stands clear, with both vectors a power step on."""
+        pulled = self.left.conj() @ self.space.rows  # y^H A, which is y^H up to a factor
+        if self.clear:
+            moved = self.space.moved @ self.right
+            factor = self.rightmost / (pulled @ moved)
+        else:
+            moved, factor = self.space.basis @ self.right, 1 / np.vdot(self.left, self.right)
+        return _finite(np.real(factor * pulled * moved))
 
 
 def _finite(values: np.ndarray) -> np.ndarray | None:
     return values if np.isfinite(values).all() else None
-
-
-def _norms(operator: LinearMap, space: Subspace) -> tuple[float, np.ndarray]:
-    """Frobenius norm, and half the squared norms of rows and columns: exact for a matrix, else estimated by probes."""
-    if isinstance(operator, Matrix):
-        squares = [np.einsum(path, operator.matrix, operator.matrix) for path in ("ij,ij->i", "ij,ij->j")]
-        return float(np.sqrt(np.sum(squares[0], dtype=np.float64))), np.asarray(sum(squares), np.float64) / 2
-    basis, rows = space.basis, space.rows
-    probes = np.random.default_rng(_SEED + 1).standard_normal((operator.size, _PROBES))
-    remainder = operator.times(probes) - basis @ (rows @ probes)  # E |B v|^2 = ||B||_F^2 for standard normal v
-    factor: Any = np.linalg.qr(rows.T, mode="r")
-    by_row = np.sum((basis @ factor.T) ** 2, axis=1) + np.mean(remainder**2, axis=1)
-    spread = (by_row + np.sum(rows**2, axis=0)) / 2
-    return float(np.sqrt(by_row.sum())), spread
 
 
 def _symmetric_top(operator: LinearMap, basis: Columns, start: np.ndarray, tolerance: float) -> float:
@@ -312,71 +269,3 @@ def _dense(matrix: np.ndarray) -> Spectrum:
     top = float(np.linalg.eigvalsh((matrix + matrix.T) / 2)[-1])
     spread = (np.sum(matrix**2, axis=1) + np.sum(matrix**2, axis=0)) / 2
     return Spectrum(values, residual, norm, top, _finite(influence), spread)
-
-
-def eigenvalues(matrix: Float[np.ndarray, "n n"]) -> Complex[np.ndarray, " n"]:
-    """All eigenvalues by falling real part."""
-    found: Any = np.linalg.eigvals(matrix)
-    return _by_falling_real_part(found.astype(complex))
-
-
-def _with_pair(values: np.ndarray, sharpened: complex) -> np.ndarray:
-    """The first eigenvalue, and its conjugate if it has one, replaced by what they were sharpened to."""
-    values = values.copy()
-    if values[0].imag and len(values) > 1:
-        values[:2] = sharpened, sharpened.conjugate()
-    else:
-        values[0] = sharpened
-    return _by_falling_real_part(values)
-
-
-def _by_falling_real_part(values: np.ndarray) -> np.ndarray:
-    return values[np.argsort(-np.real(values), kind="stable")]
-
-
-def eigenvectors(matrix: Inexact[np.ndarray, "n n"], value: complex) -> tuple[np.ndarray, np.ndarray]:
-    """Right and left eigenvector of a known eigenvalue, by inverse iteration with one inverse."""
-    size = len(matrix)
-    scale = max(float(np.abs(matrix).max(initial=0.0)), abs(value))
-    scale = scale if scale > 1e-100 else 1.0  # every vector is an eigenvector of zeros
-    shift = value + 1e-13 * scale * size  # next to the eigenvalue, so that the inverse exists
-    inverse = np.linalg.inv(matrix - (shift if value.imag else shift.real) * np.eye(size))
-    right = left = _unit(np.random.default_rng(_SEED + 3).standard_normal(size))
-    for _ in range(3):
-        right, left = _unit(inverse @ right), _unit(inverse.conj().T @ left)
-    return right, left
-
-
-def _unit(vector: np.ndarray) -> np.ndarray:
-    return vector / np.linalg.norm(vector)
-
-
-def lanczos_top(product: Callable[[np.ndarray], np.ndarray], start: np.ndarray, tolerance: float) -> float:
-    """The largest eigenvalue of a symmetric operator by Lanczos with full orthogonalisation.
-
-    Some eigenvalue lies within the residual of the largest Ritz value; once that is below the tolerance, their sum is
-    returned.
-    """
-    basis = _unit(start)[:, None]
-    diagonal: list[float] = []
-    beside: list[float] = []
-    for step in range(min(len(start), _LONGEST_LANCZOS)):
-        rest = product(basis[:, -1])
-        diagonal.append(float(rest @ basis[:, -1]))
-        for _ in range(2):
-            rest = rest - basis @ (basis.T @ rest)
-        beside.append(float(np.linalg.norm(rest)))
-        if step % 3 == 2 or beside[-1] == 0.0:
-            top, left = _largest_ritz(diagonal, beside)
-            if left <= tolerance:
-                return top + left
-        basis = np.hstack([basis, (rest / beside[-1])[:, None]])
-    top, left = _largest_ritz(diagonal, beside)
-    return top + left
-
-
-def _largest_ritz(diagonal: list[float], beside: list[float]) -> tuple[float, float]:
-    """The largest eigenvalue of a tridiagonal matrix, and its residual in the operator it stands for."""
-    off = np.diag(beside[:-1], 1)
-    values, vectors = np.linalg.eigh(np.diag(diagonal) + off + off.T)
-    return float(values[-1]), abs(beside[-1] * float(vectors[-1, -1]))

@@ -111,39 +111,56 @@ _Factors = tuple[np.ndarray, np.ndarray]
 def _add_pairs(block: np.ndarray, left: _Factors, right: _Factors, lower: bool = False) -> None:
     """Add sums over pairs of positions of (A_x A_y^T) * (D_x D_y^T); ``lower``: the lower triangle's tiles alone."""
     for t in range(left[0].shape[1]):
-        moved = np.flatnonzero(left[1][:, t].any(axis=1))  # targets move only the head that gives them
-        whole = len(moved) == len(block)
-        a_x, d_x = (factor[:, t] if whole else factor[moved, t] for factor in left)
+        moved = _moved(left[1][:, t])
+        a_x, d_x = (factor[moved, t] for factor in left)
         for s in range(right[0].shape[1]):
             a_y, d_y = np.ascontiguousarray(right[0][:, s]), np.ascontiguousarray(right[1][:, s])
-            for start in range(0, len(moved), _TILE):
-                tile = slice(start, start + _TILE)
-                end = start + _TILE if lower and whole else len(a_y)
+            for tile, rows, end in _tiles(moved, len(a_x), lower, len(a_y)):
                 product = a_x[tile] @ a_y[:end].T
                 product *= d_x[tile] @ d_y[:end].T
-                block[tile if whole else moved[tile], :end] += product
+                block[rows, :end] += product
 
 
 def _add_gradients(blocks: KernelBlocks, values: LayerTrace, targets: LayerTrace, weights: np.ndarray | None) -> None:
     rows = values.points
-    moved = np.flatnonzero(targets.deltas[0].any(axis=(1, 2)))  # targets move only the head that gives them
+    moved = _moved(targets.deltas[0])
     targets = targets.at(moved)
     for part in _slices(values):
         gradients, target = values.gradients(part), targets.gradients(part)[0]
         weighed = gradients if weights is None else gradients * weights[part].ravel()
         for g, column in enumerate(values.heads):
             columns = slice(column * rows, (column + 1) * rows)
-            blocks.cross[moved, columns] += target @ weighed[g].T
+            _add_product(blocks.cross[:, columns], target, weighed[g], moved)
             for h, row in enumerate(values.heads):
                 if h >= g:
-                    _add_lower(blocks.gram[row * rows : (row + 1) * rows, columns], gradients[h], weighed[g], h == g)
+                    block = blocks.gram[row * rows : (row + 1) * rows, columns]
+                    _add_product(block, gradients[h], weighed[g], slice(None), lower=h == g)
 
 
-def _add_lower(block: np.ndarray, left: np.ndarray, right: np.ndarray, lower: bool) -> None:
-    for start in range(0, len(block), _TILE):
+def _add_product(
+    block: np.ndarray, left: np.ndarray, right: np.ndarray, moved: slice | np.ndarray, lower: bool = False
+) -> None:
+    """Add left times right transposed to the rows of the block that ``left`` is about."""
+    for tile, rows, end in _tiles(moved, len(left), lower, len(right)):
+        block[rows, :end] += left[tile] @ right[:end].T
+
+
+def _moved(deltas: np.ndarray) -> slice | np.ndarray:
+    """The points with a gradient: all, mostly, but a target moves only the head that gives it."""
+    moves = deltas.reshape(len(deltas), -1).any(axis=1)
+    return slice(None) if moves.all() else np.flatnonzero(moves)
+
+
+def _tiles(
+    moved: slice | np.ndarray, count: int, lower: bool, columns: int
+) -> Iterator[tuple[slice, slice | np.ndarray, int]]:
+    """Some of the points that move at a time, their rows, and how many columns of those rows are wanted."""
+    for start in range(0, count, _TILE):
         tile = slice(start, start + _TILE)
-        end = start + _TILE if lower else len(right)
-        block[tile, :end] += left[tile] @ right[:end].T
+        if isinstance(moved, slice):
+            yield tile, tile, min(start + _TILE, columns) if lower else columns
+        else:
+            yield tile, moved[tile], columns
 
 
 def _slices(values: LayerTrace) -> Iterator[slice]:

@@ -77,7 +77,7 @@ class MatrixFreeKernels:
     @property
     def scale(self) -> float:
         """What both kernels were divided by."""
-        return self._divisor**2
+        return self._divisor * self._divisor  # infinite where the kernel is, which a power would refuse
 
     def times(self, vectors: Columns, of_cross: float, of_gram: float) -> Columns:
         """(of_cross * cross + of_gram * gram) times each column; cross is the same for all heads."""

@@ -6,9 +6,10 @@ against automatic differentiation of single points: a parameter whose gradient d
 has no formula, gets per-sample gradients; a critic whose value at a point depends on the other points is refused.
 """
 
+import sys
 import warnings
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,9 @@ import torch
 
 from seemrl.errors import InputError
 from seemrl.instrument.kernels.heads import head_first, head_first_discrete
-from seemrl.instrument.kernels.torch_calls import InFloat64, RecordedCalls
+from seemrl.instrument.kernels.torch_calls import RecordedCalls
 from seemrl.instrument.kernels.torch_layers import ambiguous, layer_traces
+from seemrl.instrument.kernels.torch_precision import InFloat64
 from seemrl.instrument.kernels.traces import LayerTrace, Traced
 from seemrl.instrument.optimizers import StepRule, read_torch
 
@@ -129,7 +131,7 @@ class TorchCritic:
         kept = [(store, dict(store)) for store in stores]
         buffers = {name: self._state[name].clone() for name, _ in self._module.named_buffers()}
         devices = [self._device] if self._device.type == "cuda" else []
-        with torch.inference_mode(False), torch.random.fork_rng(devices):
+        with torch.inference_mode(False), torch.random.fork_rng(devices), _uncompiled():
             try:
                 yield
             finally:
@@ -229,6 +231,12 @@ class TorchCritic:
         return torch.stack([head.detach()[0] for head in heads]), rows
 
 
+def _uncompiled() -> AbstractContextManager[Any]:
+    """What was compiled runs as it was written: a compiler would hide the calls, or compile who listens to them."""
+    loaded: Any = sys.modules.get("torch._dynamo")
+    return nullcontext() if loaded is None or not hasattr(loaded, "set_stance") else loaded.set_stance("force_eager")
+
+
 def _array(gradient: torch.Tensor | None, leaf: np.ndarray) -> np.ndarray:
     return np.zeros_like(leaf) if gradient is None else gradient.cpu().numpy()
 
@@ -250,6 +258,11 @@ def _check_modes(module: torch.nn.Module) -> None:
         if isinstance(part, torch.jit.ScriptModule):
             raise InputError(
                 f"critic: {name or 'it'} is compiled to TorchScript, whose layers cannot be seen; pass the nn.Module"
+            )
+        if isinstance(part, _BATCH_NORMS) and part.running_mean is None:
+            raise InputError(
+                f"critic: {name or 'it'} is a {type(part).__name__} without running statistics, where samples interact "
+                "in eval mode too and no per-sample gradient exists; use track_running_stats=True"
             )
         if isinstance(part, (*_BATCH_NORMS, *_DROPOUTS)) and part.training:
             why = "samples interact" if isinstance(part, _BATCH_NORMS) else "values are random"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from seemrl.instrument.kernels.torch_calls import Call, Direct, Factored, Slot
+from seemrl.instrument.kernels.torch_parts import Call, Direct, Factored, Slot
 from seemrl.instrument.kernels.traces import LayerTrace
 
 Deltas = Sequence[torch.Tensor | None]
@@ -105,9 +105,9 @@ def _matrix_trace(
     inputs = torch.cat([part.inputs.detach() for part, _ in parts], dim=1)
     if bias is not None:
         inputs = torch.cat([inputs, torch.ones_like(inputs[..., :1])], dim=-1)
-    heads = _moved(parts)
-    by_head = [torch.cat([part.arranged(_of_head(own, head)) for part, own in parts], dim=1) for head in heads]
-    deltas = by_head[0][None] if len(heads) == 1 else torch.stack(by_head)
+    heads, deltas = _stacked(
+        {head: torch.cat([part.arranged(_of_head(own, head)) for part, own in parts], dim=1) for head in _moved(parts)}
+    )
     outputs, transposed = deltas.shape[-1], parts[0][0].transposed
 
     def pick(leaves: Sequence[np.ndarray]) -> np.ndarray:
@@ -127,10 +127,14 @@ def _direct_trace(
     parts = [(gradient, own) for gradient, own in parts if any(delta is not None for delta in own)]
     if not parts:
         return None
-    heads = _moved(parts)
-    rows = [torch.stack([gradient(_of_head(own, head)) for gradient, own in parts]).sum(dim=0) for head in heads]
-    deltas = torch.stack(rows)[:, :, None]
-    return LayerTrace((slot.name,), heads, None, _numpy(deltas), lambda leaves: _of_member(leaves, slot, numbers))
+    heads, deltas = _stacked(
+        {
+            head: torch.stack([gradient(_of_head(own, head)) for gradient, own in parts]).sum(dim=0)
+            for head in _moved(parts)
+        }
+    )
+    deltas = _numpy(deltas[:, :, None])
+    return LayerTrace((slot.name,), heads, None, deltas, lambda leaves: _of_member(leaves, slot, numbers))
 
 
 def _of_member(leaves: Sequence[np.ndarray], slot: Slot, numbers: Mapping[str, int]) -> np.ndarray:
@@ -141,6 +145,14 @@ def _moved(parts: Sequence[tuple[object, Deltas]]) -> tuple[int, ...]:
     """The heads that depend on any of the calls."""
     heads = range(len(parts[0][1]))
     return tuple(head for head in heads if any(own[head] is not None for _, own in parts))
+
+
+def _stacked(by_head: dict[int, torch.Tensor]) -> tuple[tuple[int, ...], torch.Tensor]:
+    """Without the heads that do not move: each member of an ensemble moves one head of all that the call is for."""
+    moving = {head: deltas for head, deltas in by_head.items() if bool(deltas.any())}
+    if len(moving) <= 1:
+        return tuple(moving), next(iter((moving or by_head).values()))[None][: len(moving)]
+    return tuple(moving), torch.stack(list(moving.values()))
 
 
 def _of_head(own: Deltas, head: int) -> torch.Tensor:

@@ -82,14 +82,30 @@ class LayerTrace:
         return replace(self, inputs=None, deltas=gradients, pick=lambda leaves: pick(leaves).ravel())
 
     def scaled(self, factor: float, precision: type) -> "LayerTrace":
-        """Gradients times ``factor``, in another precision."""
-        inputs = None if self.inputs is None else self.inputs.astype(precision)
-        return replace(self, inputs=inputs, deltas=(self.deltas * factor).astype(precision))
+        """Gradients times ``factor``, in another precision; inputs become about one, so that their squares fit it."""
+        if self.inputs is None:
+            return replace(self, deltas=(self.deltas * factor).astype(precision))
+        size = self.input_size()
+        inputs, deltas = (self.inputs / size).astype(precision), (self.deltas * (factor * size)).astype(precision)
+        return replace(self, inputs=inputs, deltas=deltas)
+
+    def input_size(self) -> float:
+        """A power of two, about as large as the largest input."""
+        return 1.0 if self.inputs is None else power_of_two(_largest(self.inputs))
 
     def largest(self) -> float:
         """A bound on the entries of the gradients."""
-        inputs = 1.0 if self.inputs is None else float(np.abs(self.inputs).max(initial=0.0)) * self.inputs.shape[1]
-        return inputs * float(np.abs(self.deltas).max(initial=0.0))
+        inputs = 1.0 if self.inputs is None else _largest(self.inputs) * self.inputs.shape[1]
+        return inputs * _largest(self.deltas)
+
+
+def power_of_two(value: float) -> float:
+    """The one above a positive number; 1 for zero and for what is not finite."""
+    return float(2.0 ** np.frexp(value)[1]) if 0.0 < value < np.inf else 1.0
+
+
+def _largest(values: np.ndarray) -> float:
+    return float(np.abs(values).max(initial=0.0))
 
 
 class Traced(NamedTuple):
