@@ -1,0 +1,153 @@
+"""What a Q curve shows at each of its rows: how fast |Q| grows, against how it grew before, and whether that alarms.
+
+A critic that learns its values under a steady policy fills up: |Q| rises ever more slowly towards its level. Against a
+straight line drawn from where the rise began, the present slope is then the smaller one. Self-excitation is the
+reverse, since the faster |Q| grows the larger it is. So with
+
+    rate  = d log|Q| / d step, fitted over the last twentieth of the rise,
+    clock = steps since |Q| was a twentieth of what it is,
+
+the *steepness* rate × clock compares the slope now with the mean slope of the whole rise. It has no units, neither of
+rewards nor of steps: at most 1 where |Q| fills up, 1 on a straight line, 3 where it grows exponentially, more where a
+plateau has just been left.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+STEEP = 2.0
+"""Steepness from which growth counts as self-excited; t^3 from the start has 1.9, an exponential 3."""
+FLAT = 0.25
+"""Steepness below which a rise has come to rest."""
+FOLD = 4.0
+"""Steep growth by this factor, over the highest level that was not reached steeply, raises the alarm."""
+EARLY_FOLD = 50.0
+"""The same factor while the first values are still being learnt."""
+LEARNING_SHARE = 0.75
+"""Share of 1 / ((1 - discount) × target rate), in steps, for which values are still being learnt."""
+FIRST_ROWS = 3
+"""Rows whose level is taken as it is: no slope is known yet."""
+FEWEST_ROWS = 8
+"""Rows since learning began, before which nothing is called."""
+
+_RISE_SHARE = 0.05  # of the clock that the slope is fitted over, and of |Q| at which the clock starts
+_SMALLEST_WINDOW = 4  # rows
+_SMALLEST_Q = 1e-9  # of the largest |Q| so far: where Q changes its sign log|Q| has no slope
+_STILL_ROWS = 20  # rows of a flat beginning that a jump may end...
+_STILL_FACTOR = 3.0
+_JUMP_ROWS = 4  # ...by leaving it this fast and...
+_JUMP_FACTOR = 5.0  # ...this far: the critic was not trained before
+
+
+@dataclass(frozen=True)
+class Signals:
+    """One value for each row of a curve, none of which depends on a later row.
+
+    Attributes:
+        steps: training steps.
+        log_q: log of |Q|.
+        rate: d log|Q| / d step.
+        clock: steps since |Q| was a twentieth of what it is.
+        age: steps since learning began.
+        row: rows since learning began; negative before.
+    """
+
+    steps: Float[np.ndarray, " rows"]
+    log_q: Float[np.ndarray, " rows"]
+    rate: Float[np.ndarray, " rows"]
+    clock: Float[np.ndarray, " rows"]
+    age: Float[np.ndarray, " rows"]
+    row: Int[np.ndarray, " rows"]
+
+    @property
+    def steepness(self) -> Float[np.ndarray, " rows"]:
+        """The slope of |Q| over the mean slope of its rise."""
+        return self.rate * self.clock
+
+
+@dataclass(frozen=True)
+class Alarms:
+    """What is called at each row.
+
+    Attributes:
+        level: the highest |Q| that was reached other than steeply.
+        fold: |Q| over that level.
+        raised: an alarm is on: |Q| grew steeply by `FOLD`, and neither came to rest nor fell back since.
+        ended: an alarm was on and has ended, with |Q| still far above the level from which it grew.
+    """
+
+    level: Float[np.ndarray, " rows"]
+    fold: Float[np.ndarray, " rows"]
+    raised: Bool[np.ndarray, " rows"]
+    ended: Bool[np.ndarray, " rows"]
+
+
+def read_signals(steps: Float[np.ndarray, " rows"], q_values: Float[np.ndarray, " rows"]) -> Signals:
+    """Rate and clock at each row; steps rise and values are finite."""
+    size = np.abs(q_values)
+    highest = np.maximum.accumulate(size)
+    log_q = np.log(np.maximum(np.maximum(size, _SMALLEST_Q * highest), 1e-300))
+    start = _learning_start(size)
+    began = steps[start - 1] if start else min(0.0, float(steps[0]))
+    row = np.arange(len(steps)) - start
+    risen = np.searchsorted(highest, _RISE_SHARE * size)  # first row at which |Q| had come this far
+    clock = steps - np.where(risen == 0, began, np.maximum(steps[np.maximum(risen - 1, 0)], began))
+    clock = np.where(row < 0, steps - steps[0], clock)
+    first = np.searchsorted(steps, steps - _RISE_SHARE * clock)
+    first = np.clip(np.minimum(first, np.arange(len(steps)) - _SMALLEST_WINDOW + 1), 0, None)
+    rate = np.array([_slope(steps[low : now + 1], log_q[low : now + 1]) for now, low in enumerate(first)])
+    return Signals(steps, log_q, rate, clock, np.maximum(steps - began, 0.0), row)
+
+
+def raise_alarms(signals: Signals, learning_steps: float) -> Alarms:
+    """Go through the rows in order, as a run would see them.
+
+    Args:
+        signals: of the curve.
+        learning_steps: steps for which the first values are still being learnt.
+    """
+    steep = signals.steepness > STEEP
+    learning = signals.age <= learning_steps
+    size = np.exp(signals.log_q)
+    level, fold = np.zeros(len(size)), np.ones(len(size))
+    raised, ended = np.zeros(len(size), bool), np.zeros(len(size), bool)
+    highest = early = base = 0.0
+    on = over = False
+    for now, value in enumerate(size):
+        known = signals.row[now] >= FIRST_ROWS
+        if not (known and steep[now]):
+            early = max(early, value)
+        if not (known and steep[now]) or learning[now]:
+            highest = max(highest, value)
+        level[now] = early if learning[now] else highest
+        fold[now] = value / level[now] if level[now] > 0 else 1.0
+        enough = EARLY_FOLD if learning[now] else FOLD
+        if not on and signals.row[now] >= FEWEST_ROWS and steep[now] and fold[now] > enough:
+            on, over, base = True, False, level[now]
+        elif on and (signals.steepness[now] < FLAT or value < base * FOLD / 2):
+            on, over = False, True
+        over = over and value > base * FOLD / 2
+        raised[now], ended[now] = on, over
+    return Alarms(level, fold, raised, ended)
+
+
+def _learning_start(size: Float[np.ndarray, " rows"]) -> int:
+    """The first row of learning: 0, or the row at which a long flat beginning ends with a jump.
+
+    Some trainers fit something else first (a generative model of the actions) and log an untrained critic meanwhile.
+    """
+    left = np.flatnonzero(size > _STILL_FACTOR * size[:FIRST_ROWS].max())
+    if not len(left) or left[0] < _STILL_ROWS:
+        return 0
+    start = int(left[0])
+    later = size[start : start + _JUMP_ROWS]
+    return start if later.max() > _JUMP_FACTOR * size[:start].max() else 0
+
+
+def _slope(steps: Float[np.ndarray, " rows"], values: Float[np.ndarray, " rows"]) -> float:
+    """Least squares slope; 0 where there is only one row."""
+    centred = steps - steps.mean()
+    spread = float(centred @ centred)
+    return float(centred @ values) / spread if spread > 0 else 0.0
