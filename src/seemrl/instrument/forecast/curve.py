@@ -23,8 +23,6 @@ from seemrl.instrument.forecast.verdict import DIVERGED_FACTOR, Verdict
 
 TARGET_RATE = 0.005
 """Target averaging of most published agents."""
-BEYOND_FACTOR = 2.0
-"""mean |Q| above this many reward bounds that still grows faster than on a straight line is diverging."""
 WATCH_FOLD = 2.0
 """Steep growth by this factor is watched."""
 _QUANTILES = (0.05, 0.5, 0.95)
@@ -91,7 +89,7 @@ def forecast_curve(
         )
     learning = 1 / ((1 - discount) * target_rate)
     signals = read_signals(times, values)
-    alarms = raise_alarms(signals, LEARNING_SHARE * learning)
+    alarms = raise_alarms(signals, LEARNING_SHARE * learning, reward_bound)
     paths = draw_paths(signals, alarms, learning, depth)
     verdicts = _verdicts(signals, alarms, reward_bound)
     low = middle = high = None
@@ -128,7 +126,7 @@ def curve_verdicts(
     if finite:
         times, values = thinned(times[:finite], values[:finite])
         signals = read_signals(times, values)
-        alarms = raise_alarms(signals, LEARNING_SHARE / ((1 - discount) * target_rate))
+        alarms = raise_alarms(signals, LEARNING_SHARE / ((1 - discount) * target_rate), reward_bound)
         verdicts = _verdicts(signals, alarms, reward_bound)
     verdicts.extend("diverged" for _ in broken)
     sizes = np.abs(values[: len(verdicts) - len(broken)]).tolist() + [math.inf] * len(broken)
@@ -136,17 +134,16 @@ def curve_verdicts(
 
 
 def _verdicts(signals: Signals, alarms: Alarms, reward_bound: float | None) -> list[Verdict]:
-    size, steepness = np.exp(signals.log_q), signals.steepness
+    size = np.exp(signals.log_q)
     bound = math.inf if reward_bound is None else reward_bound
-    diverging = alarms.raised | ((size > BEYOND_FACTOR * bound) & (steepness > 1))
-    growing = (steepness > STEEP) & (alarms.fold > WATCH_FOLD) & (signals.row >= FEWEST_ROWS)
+    growing = (signals.steepness > STEEP) & (alarms.fold > WATCH_FOLD) & (signals.row >= FEWEST_ROWS)
     watch = (size > bound) | alarms.ended | growing
     words: list[Verdict] = []
     for now in range(len(size)):
         if size[now] > DIVERGED_FACTOR * bound:
             words.append("diverged")
         else:
-            words.append("diverging" if diverging[now] else "watch" if watch[now] else "stable")
+            words.append("diverging" if alarms.raised[now] else "watch" if watch[now] else "stable")
     return words
 
 

@@ -27,6 +27,8 @@ _LINE_PARTS = 8  # rates through which a line is fitted, over...
 _LINE_SHARE = 0.5  # ...this share of the rise
 _LINE_DOUBT = 10.0  # times the error that the line's own scatter gives: neighbouring rates are not independent
 _SURE = 0.03  # error of a slope that the curve itself gives, whatever was expected of it
+_MOSTLY = 0.5  # excited from here on
+_STRAIGHT = 1.2  # steepness up to which a rise may be one that begins to fill up
 _SMALLEST = 1e-6
 _RATE_ERROR = 0.1  # standard deviation of its logarithm
 _LOOKS_BACK = (0.5, 0.7, 0.85)  # shares of the age at which the same forecast is made again, to see how it missed
@@ -46,6 +48,7 @@ class GrowthAhead:
         slope_error: its standard deviation.
         horizon: steps in which values fill up; infinite for self-excited growth.
         excited: from 0, values fill up, to 1, they excite themselves.
+        steepness: slope of |Q| over the mean slope of its rise.
     """
 
     rate: float
@@ -53,14 +56,15 @@ class GrowthAhead:
     slope_error: float
     horizon: float
     excited: float
+    steepness: float
 
     @property
     def name(self) -> LawName:
         """Which member of the family it is."""
         if self.rate <= 0:
             return "none"
-        if self.excited < 0.5 and self.slope > 0.5:
-            return "saturating"
+        if self.excited < _MOSTLY:
+            return "saturating" if self.steepness < _STRAIGHT else "unsettled"
         if self.slope < -0.15:
             return "finite-time"
         return "power" if self.slope > 0.15 else "exponential"
@@ -131,16 +135,16 @@ def find_law(signals: Signals, alarms: Alarms, now: int, learning_steps: float, 
         steepness = max(steepness, clock / age)
     excited = 1.0 if was_excited else _excited(steepness, float(alarms.fold[now]))
     if steepness <= 0:
-        return GrowthAhead(0.0, 1.0, 0.0, math.inf, excited)
+        return GrowthAhead(0.0, 1.0, 0.0, math.inf, excited, steepness)
     slope, slope_error = _slope(signals, now, 1 - excited * (1 - 1 / depth))
     if slope_error < _SURE and slope < 1:  # 1/rate lies on a line, and it is no filling up
-        return GrowthAhead(steepness / clock, slope, slope_error, math.inf, 1.0)
+        return GrowthAhead(steepness / clock, slope, slope_error, math.inf, 1.0, steepness)
     if excited == 0:
         slope, slope_error = 1.0, 0.0
     horizon = math.inf
     if excited < 1:
         horizon = min(_horizon(steepness, clock), max(age, learning_steps) / (1 - excited))
-    return GrowthAhead(steepness / clock, slope, slope_error, horizon, excited)
+    return GrowthAhead(steepness / clock, slope, slope_error, horizon, excited, steepness)
 
 
 def _excited(steepness: float, fold: float) -> float:

@@ -17,6 +17,8 @@ CANNOT_TELL = (
 )
 """The reason that every forecast from a curve gives."""
 
+_NOTED_FOLD = 1.1
+
 
 def law_text(law: GrowthAhead) -> str:
     """The law in one line, with its numbers."""
@@ -26,6 +28,8 @@ def law_text(law: GrowthAhead) -> str:
             return "no growth: |Q| stands still or falls"
         case "saturating":
             return f"filling up: |Q| nears a level, {1 - math.exp(-1):.0%} of the way in {law.horizon:,.0f} steps"
+        case "unsettled":
+            return "too early for a law: |Q| has begun to grow steeply and has not come far"
         case "power":
             return f"power law: 1/rate rises on a line of slope {slope:.2f}, |Q| ~ t^{1 / slope:.1f}"
         case "finite-time":
@@ -41,7 +45,7 @@ def reasons(
     step, size = signals.steps[-1], math.exp(signals.log_q[-1])
     said = [_against_bound(size, float(step), reward_bound), _steepness(signals)]
     called = np.flatnonzero([verdict in ("diverging", "diverged") for verdict in verdicts])
-    if alarms.fold[-1] > 1 and float(signals.steepness[-1]) > 1:
+    if alarms.fold[-1] > _NOTED_FOLD and float(signals.steepness[-1]) > 1:
         said.append(
             f"|Q| = {size:.4g} at step {step:g} is {alarms.fold[-1]:.3g} times {alarms.level[-1]:.4g}, the highest "
             "level that it did not reach steeply"
@@ -94,6 +98,6 @@ def _steepness(signals: Signals) -> str:
         return f"{said}: |Q| does not grow"
     pace = f"doubling in {math.log(2) / rate:,.0f} steps at this rate"
     if steepness <= 1:
-        return f"{said}: |Q| grows no faster than before ({pace}), as values do that fill up"
+        return f"{said}: |Q| grows more slowly than on a straight line ({pace})"
     strength = "much faster" if steepness > STEEP else "faster"
     return f"{said}: |Q| grows {strength} than on a straight line ({pace})"

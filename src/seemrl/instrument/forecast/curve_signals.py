@@ -25,6 +25,8 @@ FOLD = 4.0
 """Steep growth by this factor, over the highest level that was not reached steeply, raises the alarm."""
 EARLY_FOLD = 50.0
 """The same factor while the first values are still being learnt."""
+BEYOND_FACTOR = 2.0
+"""|Q| above this many reward bounds that grows faster than on a straight line raises the alarm, whatever its fold."""
 LEARNING_SHARE = 0.75
 """Share of 1 / ((1 - discount) × target rate), in steps, for which values are still being learnt."""
 FIRST_ROWS = 3
@@ -74,7 +76,8 @@ class Alarms:
     Attributes:
         level: the highest |Q| that was reached other than steeply.
         fold: |Q| over that level.
-        raised: an alarm is on: |Q| grew steeply by `FOLD`, and neither came to rest nor fell back since.
+        raised: an alarm is on: |Q| grew steeply by `FOLD`, or beyond the reward bound, and neither came to rest nor
+            fell back since.
         ended: an alarm was on and has ended, with |Q| still far above the level from which it grew.
     """
 
@@ -101,36 +104,47 @@ def read_signals(steps: Float[np.ndarray, " rows"], q_values: Float[np.ndarray, 
     return Signals(steps, log_q, rate, clock, np.maximum(steps - began, 0.0), row)
 
 
-def raise_alarms(signals: Signals, learning_steps: float) -> Alarms:
+def raise_alarms(signals: Signals, learning_steps: float, reward_bound: float | None = None) -> Alarms:
     """Go through the rows in order, as a run would see them.
 
     Args:
         signals: of the curve.
         learning_steps: steps for which the first values are still being learnt.
+        reward_bound: max|r| / (1 - discount); None where unknown.
     """
-    steep = signals.steepness > STEEP
-    learning = signals.age <= learning_steps
-    size = np.exp(signals.log_q)
-    level, fold = np.zeros(len(size)), np.ones(len(size))
+    steepness, size = signals.steepness, np.exp(signals.log_q)
+    level, fold = _levels(signals, learning_steps)
+    enough = np.where(signals.age <= learning_steps, EARLY_FOLD, FOLD)
+    folded = (signals.row >= FEWEST_ROWS) & (steepness > STEEP) & (fold > enough)
+    beyond = np.zeros(len(size), bool)
+    if reward_bound is not None:
+        beyond = (size > BEYOND_FACTOR * reward_bound) & (steepness > 1)
     raised, ended = np.zeros(len(size), bool), np.zeros(len(size), bool)
-    highest = early = base = 0.0
     on = over = False
+    floor = 0.0  # |Q| below which the growth is undone
     for now, value in enumerate(size):
-        known = signals.row[now] >= FIRST_ROWS
-        if not (known and steep[now]):
-            early = max(early, value)
-        if not (known and steep[now]) or learning[now]:
-            highest = max(highest, value)
-        level[now] = early if learning[now] else highest
-        fold[now] = value / level[now] if level[now] > 0 else 1.0
-        enough = EARLY_FOLD if learning[now] else FOLD
-        if not on and signals.row[now] >= FEWEST_ROWS and steep[now] and fold[now] > enough:
-            on, over, base = True, False, level[now]
-        elif on and (signals.steepness[now] < FLAT or value < base * FOLD / 2):
+        if not on and (folded[now] or beyond[now]):
+            on, over = True, False
+            floor = level[now] * FOLD / 2 if folded[now] else float(reward_bound or 0.0)
+        elif on and (steepness[now] < FLAT or value < floor):
             on, over = False, True
-        over = over and value > base * FOLD / 2
+        over = over and bool(value > floor)
         raised[now], ended[now] = on, over
     return Alarms(level, fold, raised, ended)
+
+
+def _levels(signals: Signals, learning_steps: float) -> tuple[Float[np.ndarray, " rows"], Float[np.ndarray, " rows"]]:
+    """The highest |Q| so far that was not reached steeply, and |Q| over it.
+
+    Once the first values are learnt, whatever was reached until then counts as not reached steeply.
+    """
+    size, learning = np.exp(signals.log_q), signals.age <= learning_steps
+    gently = (signals.steepness <= STEEP) | (signals.row < FIRST_ROWS)
+    early = np.maximum.accumulate(np.where(gently, size, 0.0))
+    late = np.maximum.accumulate(np.where(gently | learning, size, 0.0))
+    level = np.where(learning, early, late)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return level, np.where(level > 0, size / level, 1.0)
 
 
 def _learning_start(size: Float[np.ndarray, " rows"]) -> int:
