@@ -1,10 +1,10 @@
 """A logged curve and the options beside it, checked before anything is computed."""
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from seemrl.errors import InputError
 
@@ -13,7 +13,8 @@ FEWEST_POINTS = 5
 
 _MOST_ROWS = 4000  # longer curves are averaged in blocks
 
-Values = Sequence[float] | Sequence[int] | Float[np.ndarray, " rows"]
+Values = ArrayLike
+"""A column of numbers: a list, an array, a data frame's column."""
 
 
 def check_options(discount: float, reward_bound: float | None, target_rate: float, depth: int) -> None:
