@@ -36,13 +36,14 @@ _FIRST_LOOK, _WIDE, _NARROW = 5_000, 1.6, 1.15  # where and how closely forecast
 
 @dataclass(frozen=True)
 class Recorded:
-    """One run: steps and mean Q."""
+    """One run: steps, mean Q, and the critic's loss (NaN where the algorithm logs none)."""
 
     algo: str
     dataset: str
     seed: int
     steps: np.ndarray
     q_values: np.ndarray
+    losses: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,8 @@ class Score:
     forecast: float
     size: float
     slope: float
+    loss: float
+    relative_loss: float
     passed: bool
 
 
@@ -104,17 +107,17 @@ class Followed:
 
 
 def read_runs(file: Path) -> list[Recorded]:
-    """The runs of a Parquet file with the columns algo, dataset, seed, step, mean_q."""
-    columns = ["algo", "dataset", "seed", "step", "mean_q"]
+    """The runs of a Parquet file with the columns algo, dataset, seed, step, mean_q, critic_loss."""
+    columns = ["algo", "dataset", "seed", "step", "mean_q", "critic_loss"]
     try:
         table = parquet.read_table(file, columns=columns)
     except (OSError, ValueError) as error:
         raise InputError(f"{file}: no Parquet file with the columns {', '.join(columns)} ({error})") from None
-    rows = sorted(zip(*(table[name].to_pylist() for name in columns), strict=True))
+    rows = sorted(zip(*(table[name].to_pylist() for name in columns), strict=True), key=itemgetter(0, 1, 2, 3))
     runs: list[Recorded] = []
     for (algo, dataset, seed), group in groupby(rows, itemgetter(0, 1, 2)):
-        steps, values = zip(*((row[3], row[4]) for row in group), strict=True)
-        runs.append(Recorded(algo, dataset.removesuffix("-v0"), seed, np.array(steps, float), np.array(values, float)))
+        numbers = np.array([row[3:] for row in group], float)  # None becomes NaN
+        runs.append(Recorded(algo, dataset.removesuffix("-v0"), seed, *numbers.T))
     return runs
 
 
@@ -182,7 +185,7 @@ def _point(run: Recorded, grid: str, step: float, on: np.ndarray) -> Point:
 
 
 def _score(run: Recorded, look: int) -> Score:
-    """How far `LARGE` lies inside the band at `END`; |Q| now; and |Q| if the slope of its logarithm stayed."""
+    """How far `LARGE` lies inside the band at `END`; |Q| now, and if the slope of its logarithm stayed; the loss."""
     row = int(np.searchsorted(run.steps, look * 1.0001))
     steps, size = run.steps[:row], np.maximum(np.abs(run.q_values[:row]), 1e-12)
     made = forecast_curve(steps, size, discount=DISCOUNT, target_rate=TARGET_RATE, horizon=END)
@@ -194,7 +197,9 @@ def _score(run: Recorded, look: int) -> Score:
     half = float(np.interp(look / 2, steps, np.log(size)))
     slope = (math.log(size[-1]) - half) / (look / 2)
     passed = bool((np.abs(run.q_values[run.steps <= END]) > LARGE).any())
-    return Score(forecast, float(size[-1]), math.log(size[-1]) + slope * (END - look), passed)
+    loss = abs(float(np.nan_to_num(run.losses[row - 1])))
+    kept = math.log(size[-1]) + slope * (END - look)
+    return Score(forecast, float(size[-1]), kept, loss, math.sqrt(loss) / float(size[-1]), passed)
 
 
 def _folds(run: Recorded, onsets: dict[str, float | None]) -> dict[str, float]:

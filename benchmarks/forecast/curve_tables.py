@@ -7,7 +7,7 @@ from statistics import median
 import numpy as np
 from scipy.stats import rankdata
 
-from benchmarks.forecast.curve_runs import DEPTHS, HONEST, LARGE, LOOKS, MARKS, Followed, Point
+from benchmarks.forecast.curve_runs import DEPTHS, END, HONEST, LARGE, LOOKS, MARKS, Followed, Point
 
 FALSE_ALARMS = 0.02
 TARGET_ERROR = 0.3
@@ -31,7 +31,14 @@ class Table:
 
 def tables(runs: Sequence[Followed]) -> list[Table]:
     """All tables, in the order of the documentation."""
-    return [alarm_table(runs), error_table(runs), passing_table(runs), coverage_table(runs), alarm_by_algorithm(runs)]
+    return [
+        alarm_table(runs),
+        error_table(runs),
+        error_by_place(runs),
+        passing_table(runs),
+        coverage_table(runs),
+        alarm_by_algorithm(runs),
+    ]
 
 
 def alarm_table(runs: Sequence[Followed]) -> Table:
@@ -39,6 +46,8 @@ def alarm_table(runs: Sequence[Followed]) -> Table:
     rows: Rows = []
     for name, alarm in (("no reward bound given", _alone), (f"reward bound {HONEST:g} given", _bounded)):
         rows.append([name, *_alarm_cells(runs, alarm)])
+    lower = _fold_for(runs, "honest")
+    rows.append([f"no bound; fold for 2% false below {HONEST:g}", *_cells([(run, lower) for run in runs])])
     for name, key in (("seed", _seed), ("data set", _dataset), ("algorithm", _algo)):
         rows.append([f"no bound; fold chosen without the {name}", *_held_out_alarms(runs, key)])
     return Table(
@@ -71,12 +80,20 @@ def _alarm_cells(runs: Sequence[Followed], alarm: Callable[[Followed], float]) -
 
 def _held_out_alarms(runs: Sequence[Followed], key: Callable[[Followed], object]) -> list[str]:
     """The same with the fold set on the other groups, so that 2% of their quiet runs alarm."""
-    called: list[tuple[Followed, float]] = []
-    for group in sorted({str(key(run)) for run in runs}):
-        others = [run for run in runs if str(key(run)) != group]
-        quiet = sorted((run.folds["ever"] for run in others if run.onsets["large"] is None), reverse=True)
-        fold = quiet[int(FALSE_ALARMS * len(quiet))]
-        called += [(run, fold) for run in runs if str(key(run)) == group]
+    folds = {
+        group: _fold_for([run for run in runs if str(key(run)) != group], "large")
+        for group in {str(key(run)) for run in runs}
+    }
+    return _cells([(run, folds[str(key(run))]) for run in runs])
+
+
+def _fold_for(runs: Sequence[Followed], onset: str) -> float:
+    """The fold that 2% of the runs without this onset reach."""
+    quiet = sorted((run.folds["ever"] for run in runs if run.onsets[onset] is None), reverse=True)
+    return quiet[int(FALSE_ALARMS * len(quiet))]
+
+
+def _cells(called: Sequence[tuple[Followed, float]]) -> list[str]:
     passing = [(run, fold) for run, fold in called if run.onsets["large"] is not None]
     return [
         _share(run.folds["large"] > fold for run, fold in passing),
@@ -126,6 +143,22 @@ def error_table(runs: Sequence[Followed]) -> Table:
     )
 
 
+def error_by_place(runs: Sequence[Followed]) -> Table:
+    """The same errors after the large value, where they come from."""
+    rows: Rows = []
+    for algo, dataset in sorted({(run.algo, run.dataset) for run in runs if run.core}):
+        mine = [run for run in runs if (run.algo, run.dataset) == (algo, dataset)]
+        points = [point for run in mine for point in run.points if point.grid == "large"]
+        if points:
+            grown = f"{median(abs(point.grown) for point in points):.2f}"
+            rows.append([f"{algo}, {dataset}", f"{len(points)}", _error(points), grown])
+    return Table(
+        f"The errors after |Q| first past {LARGE:g}, by algorithm and data set",
+        ["", "forecasts", "median error", "median growth"],
+        rows,
+    )
+
+
 def _depth_held_out(runs: Sequence[Followed], mark: str, key: Callable[[Followed], object]) -> str:
     """Median error where the depth, the law's only number, is the best one on the other groups."""
     errors: list[float] = []
@@ -139,28 +172,24 @@ def _depth_held_out(runs: Sequence[Followed], mark: str, key: Callable[[Followed
 
 def passing_table(runs: Sequence[Followed]) -> Table:
     """AUROC of telling who passes the large value."""
+    names = {
+        "forecast": "forecast",
+        "size": "|Q| now",
+        "slope": "log-slope kept",
+        "loss": "critic loss",
+        "relative_loss": "√loss / |Q|",
+    }
     rows: Rows = []
-    for look in LOOKS:
-        scores = [run.scores[look] for run in runs]
-        not_yet = [score for run, score in zip(runs, scores, strict=True) if (run.onsets["large"] or np.inf) > look]
-        cells = []
-        for group in (scores, not_yet):
+    for kind, only_waiting in (("all runs", False), ("not past it yet", True)):
+        for look in LOOKS:
+            group = [run.scores[look] for run in runs if not only_waiting or (run.onsets["large"] or np.inf) > look]
             passed = np.array([score.passed for score in group])
-            for name in ("forecast", "size", "slope"):
-                cells.append(f"{area(passed, np.array([getattr(score, name) for score in group])):.2f}")
-        rows.append([f"{look:,}", *cells, f"{sum(score.passed for score in not_yet)}"])
+            areas = [area(passed, np.array([getattr(score, name) for score in group])) for name in names]
+            counts = f"{passed.sum()} of {len(passed)}"
+            rows.append([f"{kind}, at {look:,}", counts, *(f"{value:.2f}" for value in areas)])
     return Table(
-        f"Who passes {LARGE:g} by step 500,000: area under the curve",
-        [
-            "known up to step",
-            "forecast",
-            "|Q| now",
-            "log-slope kept",
-            "forecast, not past yet",
-            "|Q| now, not past yet",
-            "log-slope kept, not past yet",
-            "runs still to pass",
-        ],
+        f"Who passes {LARGE:g} by step {END:,}: area under the curve",
+        ["", "pass", *names.values()],
         rows,
     )
 

@@ -29,7 +29,7 @@ _BEGIN, _END = "<!-- benchmarks.forecast.curves -->", "<!-- end -->"
 class CurvesConfig:
     """Follow recorded Q curves as they would have been seen, and score alarms and forecasts.
 
-    The file has a row for each log entry and the columns algo, dataset, seed, step, mean_q.
+    The file has a row for each log entry and the columns algo, dataset, seed, step, mean_q, critic_loss.
     """
 
     data: str

@@ -136,7 +136,7 @@ def curve_verdicts(
 def _verdicts(signals: Signals, alarms: Alarms, reward_bound: float | None) -> list[Verdict]:
     size = np.exp(signals.log_q)
     bound = math.inf if reward_bound is None else reward_bound
-    growing = (signals.steepness > STEEP) & (alarms.fold > WATCH_FOLD) & (signals.row >= FEWEST_ROWS)
+    growing = (signals.steepness > STEEP) & (alarms.fold > WATCH_FOLD) & (signals.row >= FEWEST_ROWS) & ~signals.open
     watch = (size > bound) | alarms.ended | growing
     words: list[Verdict] = []
     for now in range(len(size)):

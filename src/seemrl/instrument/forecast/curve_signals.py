@@ -45,7 +45,9 @@ _JUMP_FACTOR = 5.0  # ...this far: the critic was not trained before
 
 @dataclass(frozen=True)
 class Signals:
-    """One value for each row of a curve, none of which depends on a later row.
+    """One value for each row of a curve.
+
+    None depends on a later row, except where it is open whether a flat beginning ends with a jump.
 
     Attributes:
         steps: training steps.
@@ -53,7 +55,8 @@ class Signals:
         rate: d log|Q| / d step.
         clock: steps since |Q| was a twentieth of what it is.
         age: steps since learning began.
-        row: rows since learning began; negative before.
+        row: rows since learning began.
+        open: rows at which nothing can be called, since learning may only now have begun.
     """
 
     steps: Float[np.ndarray, " rows"]
@@ -62,6 +65,7 @@ class Signals:
     clock: Float[np.ndarray, " rows"]
     age: Float[np.ndarray, " rows"]
     row: Int[np.ndarray, " rows"]
+    open: Bool[np.ndarray, " rows"]
 
     @property
     def steepness(self) -> Float[np.ndarray, " rows"]:
@@ -92,16 +96,24 @@ def read_signals(steps: Float[np.ndarray, " rows"], q_values: Float[np.ndarray, 
     size = np.abs(q_values)
     highest = np.maximum.accumulate(size)
     log_q = np.log(np.maximum(np.maximum(size, _SMALLEST_Q * highest), 1e-300))
-    start = _learning_start(size)
-    began = steps[start - 1] if start else min(0.0, float(steps[0]))
-    row = np.arange(len(steps)) - start
+    number = np.arange(len(steps))
+    left, jumps = _end_of_flat_beginning(size)
+    anew = (number >= left) & jumps
+    began = np.where(anew, steps[max(left - 1, 0)], min(0.0, float(steps[0])))
     risen = np.searchsorted(highest, _RISE_SHARE * size)  # first row at which |Q| had come this far
     clock = steps - np.where(risen == 0, began, np.maximum(steps[np.maximum(risen - 1, 0)], began))
-    clock = np.where(row < 0, steps - steps[0], clock)
     first = np.searchsorted(steps, steps - _RISE_SHARE * clock)
-    first = np.clip(np.minimum(first, np.arange(len(steps)) - _SMALLEST_WINDOW + 1), 0, None)
+    first = np.clip(np.minimum(first, number - _SMALLEST_WINDOW + 1), 0, None)
     rate = np.array([_slope(steps[low : now + 1], log_q[low : now + 1]) for now, low in enumerate(first)])
-    return Signals(steps, log_q, rate, clock, np.maximum(steps - began, 0.0), row)
+    return Signals(
+        steps=steps,
+        log_q=log_q,
+        rate=rate,
+        clock=clock,
+        age=steps - began,
+        row=np.where(anew, number - left, number),
+        open=(number >= left) & (number < left + _JUMP_ROWS),
+    )
 
 
 def raise_alarms(signals: Signals, learning_steps: float, reward_bound: float | None = None) -> Alarms:
@@ -115,7 +127,7 @@ def raise_alarms(signals: Signals, learning_steps: float, reward_bound: float | 
     steepness, size = signals.steepness, np.exp(signals.log_q)
     level, fold = _levels(signals, learning_steps)
     enough = np.where(signals.age <= learning_steps, EARLY_FOLD, FOLD)
-    folded = (signals.row >= FEWEST_ROWS) & (steepness > STEEP) & (fold > enough)
+    folded = (signals.row >= FEWEST_ROWS) & ~signals.open & (steepness > STEEP) & (fold > enough)
     beyond = np.zeros(len(size), bool)
     if reward_bound is not None:
         beyond = (size > BEYOND_FACTOR * reward_bound) & (steepness > 1)
@@ -147,17 +159,17 @@ def _levels(signals: Signals, learning_steps: float) -> tuple[Float[np.ndarray, 
         return level, np.where(level > 0, size / level, 1.0)
 
 
-def _learning_start(size: Float[np.ndarray, " rows"]) -> int:
-    """The first row of learning: 0, or the row at which a long flat beginning ends with a jump.
+def _end_of_flat_beginning(size: Float[np.ndarray, " rows"]) -> tuple[int, bool]:
+    """The row at which a long flat beginning is left, past the last if there is none, and whether with a jump.
 
-    Some trainers fit something else first (a generative model of the actions) and log an untrained critic meanwhile.
+    Some trainers fit something else first (a generative model of the actions) and log an untrained critic meanwhile:
+    learning begins with the jump.
     """
     left = np.flatnonzero(size > _STILL_FACTOR * size[:FIRST_ROWS].max())
     if not len(left) or left[0] < _STILL_ROWS:
-        return 0
-    start = int(left[0])
-    later = size[start : start + _JUMP_ROWS]
-    return start if later.max() > _JUMP_FACTOR * size[:start].max() else 0
+        return len(size), False
+    row = int(left[0])
+    return row, bool(size[row : row + _JUMP_ROWS].max() > _JUMP_FACTOR * size[:row].max())
 
 
 def _slope(steps: Float[np.ndarray, " rows"], values: Float[np.ndarray, " rows"]) -> float:
