@@ -189,6 +189,9 @@ def test_a_long_flat_beginning_is_not_taken_for_the_level_from_which_values_grow
     whole = words(steps, q_values)
     assert set(whole) == {"stable"}
     assert [words(steps[:rows], q_values[:rows])[-1] for rows in range(jump - 3, jump + 12)] == whole[:15]
+    after = judged(steps[: jump + 30], q_values[: jump + 30]).curve
+    assert after is not None
+    assert after.high[-1] < 1.5 * after.middle[-1]  # what came before the jump does not widen the band
 
 
 def test_growth_that_comes_back_ends_the_alarm():

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from seemrl.instrument.forecast.curve_signals import FOLD, STEEP, Alarms, Signals
+from seemrl.instrument.forecast.curve_signals import FIRST_ROWS, FOLD, STEEP, Alarms, Signals
 from seemrl.instrument.forecast.laws import LawName
 
 DEPTH = 3
@@ -106,10 +106,11 @@ def draw_paths(signals: Signals, alarms: Alarms, learning_steps: float, depth: i
     """
     last = len(signals.steps) - 1
     law = find_law(signals, alarms, last, learning_steps, depth)
+    start = last - int(signals.row[last])  # where learning began, and age with it
     age, misses = max(float(signals.age[last]), 1.0), []
     for share in _LOOKS_BACK:
-        then = int(np.searchsorted(signals.age, share * age, "right")) - 1
-        if signals.row[then] < 3 or signals.age[then] <= 0 or then == last:
+        then = start + int(np.searchsorted(signals.age[start:], share * age, "right")) - 1
+        if then - start < FIRST_ROWS or signals.age[then] <= 0 or then == last:
             continue
         past = find_law(signals, alarms, then, learning_steps, depth)
         ahead = np.array([signals.steps[last] - signals.steps[then]])
