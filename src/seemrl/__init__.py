@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from seemrl.data.dataset import Dataset
     from seemrl.errors import InputError, MissingPartError
     from seemrl.instrument.batch import Batch
-    from seemrl.instrument.forecast import Forecast, forecast
+    from seemrl.instrument.forecast import Forecast, forecast, forecast_curve
     from seemrl.instrument.measure import measure
     from seemrl.instrument.reading import Reading
 
@@ -23,6 +23,7 @@ __all__ = [
     "MissingPartError",
     "Reading",
     "forecast",
+    "forecast_curve",
     "load_d4rl",
     "measure",
 ]
@@ -35,6 +36,7 @@ _HOMES = {
     "MissingPartError": "seemrl.errors",
     "Reading": "seemrl.instrument.reading",
     "forecast": "seemrl.instrument.forecast.outlook",
+    "forecast_curve": "seemrl.instrument.forecast.curve",
     "load_d4rl": "seemrl.data.d4rl",
     "measure": "seemrl.instrument.measure",
 }

@@ -134,10 +134,20 @@ def _collect(arguments: Sequence[str]) -> None:
     run_collect(_parse(CollectConfig, "data collect", arguments))
 
 
+def _forecast(arguments: Sequence[str]) -> None:
+    from seemrl.logs.config import ForecastConfig
+
+    config = _parse(ForecastConfig, "forecast", arguments)
+    from seemrl.logs.command import run_forecast
+
+    run_forecast(config)
+
+
 VERBS = {
     "demo": Verb("watch a run diverge, its forecast and its cure, in about 80 seconds", _demo),
     "train": Verb("train an offline agent on an HDF5 file, with readings and forecasts", _train),
     "report": Verb("write one HTML page about one or several runs", _report),
     "data collect": Verb("collect transitions in a Gymnasium environment", _collect),
     "measure": Verb("read a saved PyTorch critic: does it feed itself, and how fast?", _measure),
+    "forecast": Verb("say where logged Q values are going: CSV, JSON lines, TensorBoard, Parquet", _forecast),
 }

@@ -1,24 +1,16 @@
 """One self-contained HTML page about one or several runs: works offline, loads nothing, trusts no text of the files."""
 
-import base64
-import hashlib
-import json
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from html import escape
-from importlib.resources import files
 from pathlib import Path
-from string import Template
-
-from plotly.offline import get_plotlyjs  # pyright: ignore[reportUnknownVariableType]
 
 from seemrl.errors import InputError
-from seemrl.files import write_atomically
 from seemrl.report import plots
 from seemrl.report.canvas import Figure
 from seemrl.report.cards import reasons_panel, verdict_cards
-from seemrl.report.runs import RunRecord
+from seemrl.report.page import assemble, chart_html, check_name, resource, write_page
+from seemrl.report.runs import RunRecord, told_apart
 from seemrl.report.settings import settings_panel
 
 
@@ -106,15 +98,8 @@ def write_report(
     """
     if not runs:
         raise InputError("no run to report on; name at least one run directory")
-    if out.suffix.lower() not in (".html", ".htm"):
-        raise InputError(f"{out}: a report is an HTML file; give --out a name that ends in .html")
-    page = _page(_told_apart(runs), title, notes).encode("utf-8", errors="replace")
-    try:
-        write_atomically(out, lambda temporary: temporary.write_bytes(page))
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise InputError(f"{out}: cannot write the report ({reason}); choose another file with --out") from None
-    return out
+    check_name(out)
+    return write_page(_page(told_apart(runs), title, notes), out)
 
 
 def _page(runs: Sequence[RunRecord], title: str, notes: Sequence[str]) -> str:
@@ -123,7 +108,8 @@ def _page(runs: Sequence[RunRecord], title: str, notes: Sequence[str]) -> str:
     has_evaluations = any(run.evaluations for run in runs)
 
     def place(chart: _Chart) -> str:
-        return _chart_html(chart, drawn=figures[chart.name] is not None)
+        drawn = figures[chart.name] is not None
+        return chart_html(chart.name, chart.heading, chart.caption, missing=None if drawn else chart.missing)
 
     body = [
         verdict_cards(runs),
@@ -134,57 +120,9 @@ def _page(runs: Sequence[RunRecord], title: str, notes: Sequence[str]) -> str:
         place(_EVALUATIONS) if has_evaluations else "",
         reasons_panel(runs),
         settings_panel(runs),
-        _resource("glossary.html"),
+        resource("glossary.html"),
     ]
-    scripts = {"plotly": str(get_plotlyjs()), "script": _resource("page.js")}
     version = escape(str(runs[0].config.get("seemrl_version") or ""))
-    return Template(_resource("template.html")).substitute(
-        policy=_content_policy(scripts.values()),
-        title=escape(title),
-        style=_resource("style.css"),
-        subtitle=f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}, measured by seemrl {version}".rstrip(),
-        notes="".join(f'<p class="note">{escape(note)}</p>' for note in notes),
-        body="\n".join(body),
-        footer="Everything on this page is in this file: it loads nothing and works offline.",
-        figures="\n".join(_data_block(name, figure) for name, figure in figures.items() if figure is not None),
-        **scripts,
-    )
-
-
-def _chart_html(chart: _Chart, *, drawn: bool) -> str:
-    place = f'<div class="chart" id="chart-{chart.name}" data-figure="figure-{chart.name}"></div>'
-    missing = f'<p class="missing">{chart.missing}</p>'
-    return (
-        f'<figure class="panel"><figcaption><h2>{chart.heading}</h2><p class="soft">{chart.caption}</p></figcaption>'
-        f"{place if drawn else missing}</figure>"
-    )
-
-
-def _data_block(name: str, figure: Figure) -> str:
-    """A figure as an inert JSON block; no text in it can end the block or start markup."""
-    text = json.dumps(figure, allow_nan=False, separators=(",", ":"))
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return f'<script type="application/json" id="figure-{name}">{text}</script>'
-
-
-def _content_policy(scripts: Iterable[str]) -> str:
-    """Only the page's own scripts may run, known by their hashes, and nothing may be fetched."""
-    digests = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
-    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
-    return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:"
-
-
-def _told_apart(runs: Sequence[RunRecord]) -> list[RunRecord]:
-    """The runs, those of the same label numbered."""
-    counts = Counter(run.label for run in runs)
-    seen: Counter[str] = Counter()
-    named: list[RunRecord] = []
-    for run in runs:
-        seen[run.label] += 1
-        named.append(replace(run, label=f"{run.label} #{seen[run.label]}") if counts[run.label] > 1 else run)
-    return named
-
-
-def _resource(name: str) -> str:
-    return (files("seemrl.report") / name).read_text(encoding="utf-8")
+    subtitle = f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}, measured by seemrl {version}".rstrip()
+    drawn = {name: figure for name, figure in figures.items() if figure is not None}
+    return assemble(title=title, subtitle=subtitle, notes=notes, body=body, figures=drawn)

@@ -1,7 +1,7 @@
 """The chart that matters most: |Q| over fixed rows, the bounds it must keep and the forecast of where it goes."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from seemrl.instrument.forecast.verdict import DIVERGED_FACTOR
 from seemrl.report.canvas import (
@@ -30,15 +30,15 @@ _STEP_ROOM = 2.0
 """How many times the measured steps a forecast may stretch the axis of steps; zooming out shows the rest."""
 
 
-def plot_q_values(runs: Sequence[RunRecord]) -> Figure | None:
-    """Mean |Q| of every run on a log axis, the reward bounds, forecast bands and first alarms."""
+def plot_q_values(
+    runs: Sequence[RunRecord], drawn: Callable[[RunRecord], list[Row]] = drawn_forecasts
+) -> Figure | None:
+    """Mean |Q| of every run on a log axis, the reward bounds, first alarms, and the bands of the drawn forecasts."""
     measured = [value for run in runs for _, value in finite_points(run.readings, "q_mean") if value > 0.0]
     if not measured:
         return None
     bounds = sorted({run.reward_bound for run in runs if run.readings and has_bound(run.reward_bound)})
-    curves = [
-        (index, curve) for index, run in enumerate(runs) for made in drawn_forecasts(run) if (curve := _curve(made))
-    ]
+    curves = [(index, curve) for index, run in enumerate(runs) for made in drawn(run) if (curve := _curve(made))]
     measured_steps = [row["step"] for run in runs for row in run.readings]
     last = _STEP_ROOM * step_span(measured_steps)[1]
     ahead = [(step, value) for _, (steps, _, middle, _) in curves for step, value in zip(steps, middle, strict=True)]

@@ -2,8 +2,9 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,17 @@ def read_run(path: str | Path) -> RunRecord:
         label=str(config.get("label") or run.resolve().name),
         reward_bound=_reward_bound(run, config),
     )
+
+
+def told_apart(runs: Sequence[RunRecord]) -> list[RunRecord]:
+    """The runs, those of the same label numbered."""
+    counts = Counter(run.label for run in runs)
+    seen: Counter[str] = Counter()
+    named: list[RunRecord] = []
+    for run in runs:
+        seen[run.label] += 1
+        named.append(replace(run, label=f"{run.label} #{seen[run.label]}") if counts[run.label] > 1 else run)
+    return named
 
 
 def _read_config(run: Path) -> Row:

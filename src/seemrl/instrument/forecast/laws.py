@@ -18,8 +18,9 @@ import numpy as np
 from jaxtyping import Float
 
 OptimizerKind = Literal["adam", "sgd"]
-LawName = Literal["power", "finite-time", "exponential", "unsettled", "none"]
-"""``unsettled``: the rate itself still rises, so no law holds yet and the forecast only brackets what may come."""
+LawName = Literal["power", "finite-time", "exponential", "unsettled", "saturating", "none"]
+"""``unsettled``: the rate itself still rises, so no law holds yet and the forecast only brackets what may come;
+``saturating``: values fill up towards a level, which only a Q curve's forecast says (`curve_law`)."""
 
 _RATE_ERROR = 0.08  # relative error of one reading's rate: sampling of rows and draws, and Adam's lag
 _YOUNG_RATE_ERROR = 0.7  # of a rate that has only just stopped rising, shrinking with each reading since
