@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from seemrl.data.dataset import Dataset
     from seemrl.errors import InputError, MissingPartError
     from seemrl.instrument.batch import Batch
-    from seemrl.instrument.forecast import Forecast, forecast
+    from seemrl.instrument.forecast import Forecast, Remedy, advise, forecast
     from seemrl.instrument.measure import measure
     from seemrl.instrument.reading import Reading
+    from seemrl.stabilizing.stabilize import stabilize, unstabilize
 
 __all__ = [
     "Batch",
@@ -22,9 +23,13 @@ __all__ = [
     "InputError",
     "MissingPartError",
     "Reading",
+    "Remedy",
+    "advise",
     "forecast",
     "load_d4rl",
     "measure",
+    "stabilize",
+    "unstabilize",
 ]
 
 _HOMES = {
@@ -34,9 +39,13 @@ _HOMES = {
     "InputError": "seemrl.errors",
     "MissingPartError": "seemrl.errors",
     "Reading": "seemrl.instrument.reading",
+    "Remedy": "seemrl.instrument.forecast.remedy",
+    "advise": "seemrl.instrument.forecast.remedies",
     "forecast": "seemrl.instrument.forecast.outlook",
     "load_d4rl": "seemrl.data.d4rl",
     "measure": "seemrl.instrument.measure",
+    "stabilize": "seemrl.stabilizing.stabilize",
+    "unstabilize": "seemrl.stabilizing.stabilize",
 }
 
 

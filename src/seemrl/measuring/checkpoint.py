@@ -10,6 +10,7 @@ import torch
 
 from seemrl.data.d4rl import load_d4rl
 from seemrl.data.dataset import Dataset
+from seemrl.data.following import logged_next_actions
 from seemrl.errors import InputError
 from seemrl.instrument.batch import Batch
 from seemrl.instrument.forecast.outlook import forecast
@@ -19,7 +20,7 @@ from seemrl.instrument.measure import measure
 from seemrl.instrument.reading import Reading
 from seemrl.measuring.config import MeasureConfig
 from seemrl.measuring.factories import Factory, arguments_for, build, find_factory, reason
-from seemrl.measuring.policies import Policy, logged_next_actions, logged_policy, module_policy, uniform_policy
+from seemrl.measuring.policies import Policy, logged_policy, module_policy, uniform_policy
 from seemrl.measuring.steps import open_optimizer
 from seemrl.measuring.weights import fill, load_weights
 

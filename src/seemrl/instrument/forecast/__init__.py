@@ -1,6 +1,8 @@
-"""From readings to a verdict, a growth law and a crash step."""
+"""From readings to a verdict, a growth law, a crash step, and what would end it."""
 
 from seemrl.instrument.forecast.outlook import Curve, Forecast, forecast
+from seemrl.instrument.forecast.remedies import advise
+from seemrl.instrument.forecast.remedy import Remedy
 from seemrl.instrument.forecast.verdict import Verdict
 
-__all__ = ["Curve", "Forecast", "Verdict", "forecast"]
+__all__ = ["Curve", "Forecast", "Remedy", "Verdict", "advise", "forecast"]
