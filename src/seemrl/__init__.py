@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from seemrl.data.dataset import Dataset
     from seemrl.errors import InputError, MissingPartError
     from seemrl.instrument.batch import Batch
-    from seemrl.instrument.forecast import Forecast, Remedy, advise, forecast
+    from seemrl.instrument.forecast import Forecast, Remedy, Sign, advise, forecast, signs_of_a_bug
     from seemrl.instrument.measure import measure
     from seemrl.instrument.reading import Reading
     from seemrl.stabilizing.stabilize import stabilize, unstabilize
@@ -24,10 +24,12 @@ __all__ = [
     "MissingPartError",
     "Reading",
     "Remedy",
+    "Sign",
     "advise",
     "forecast",
     "load_d4rl",
     "measure",
+    "signs_of_a_bug",
     "stabilize",
     "unstabilize",
 ]
@@ -40,10 +42,12 @@ _HOMES = {
     "MissingPartError": "seemrl.errors",
     "Reading": "seemrl.instrument.reading",
     "Remedy": "seemrl.instrument.forecast.remedy",
+    "Sign": "seemrl.instrument.forecast.signs",
     "advise": "seemrl.instrument.forecast.remedies",
     "forecast": "seemrl.instrument.forecast.outlook",
     "load_d4rl": "seemrl.data.d4rl",
     "measure": "seemrl.instrument.measure",
+    "signs_of_a_bug": "seemrl.instrument.forecast.signs",
     "stabilize": "seemrl.stabilizing.stabilize",
     "unstabilize": "seemrl.stabilizing.stabilize",
 }

@@ -3,6 +3,7 @@
 from seemrl.instrument.forecast.outlook import Curve, Forecast, forecast
 from seemrl.instrument.forecast.remedies import advise
 from seemrl.instrument.forecast.remedy import Remedy
+from seemrl.instrument.forecast.signs import Sign, signs_of_a_bug
 from seemrl.instrument.forecast.verdict import Verdict
 
-__all__ = ["Curve", "Forecast", "Remedy", "Verdict", "advise", "forecast"]
+__all__ = ["Curve", "Forecast", "Remedy", "Sign", "Verdict", "advise", "forecast", "signs_of_a_bug"]
