@@ -16,6 +16,7 @@ from plotly.offline import get_plotlyjs  # pyright: ignore[reportUnknownVariable
 from seemrl.errors import InputError
 from seemrl.files import write_atomically
 from seemrl.report import plots
+from seemrl.report.advice import advice_panel
 from seemrl.report.canvas import Figure
 from seemrl.report.cards import reasons_panel, verdict_cards
 from seemrl.report.runs import RunRecord
@@ -132,6 +133,7 @@ def _page(runs: Sequence[RunRecord], title: str, notes: Sequence[str]) -> str:
         place(_VERDICTS),
         f'<div class="pair">{place(_NORM)}{place(_RATE)}</div>',
         place(_EVALUATIONS) if has_evaluations else "",
+        advice_panel(runs),
         reasons_panel(runs),
         settings_panel(runs),
         _resource("glossary.html"),

@@ -13,16 +13,19 @@ import numpy as np
 
 from seemrl.agents.td3_bc import TD3BC, Transitions, train_updates
 from seemrl.data.dataset import Dataset
-from seemrl.files import append_json_line
+from seemrl.files import append_json_line, write_json
 from seemrl.instrument.batch import Batch
 from seemrl.instrument.forecast import Forecast, forecast
+from seemrl.instrument.forecast.advice import Advice, advise_with_data, as_seen
+from seemrl.instrument.forecast.candidates import LAYER_NORM
 from seemrl.instrument.measure import measure
+from seemrl.instrument.points import Policy
 from seemrl.instrument.reading import Reading
-from seemrl.networks.mlp import DeterministicActor
+from seemrl.networks.mlp import DeterministicActor, TwinCritic
 from seemrl.training.checkpoint import load_newest, save_checkpoint
 from seemrl.training.config import TrainConfig
 from seemrl.training.evaluation import ActionBox, evaluate
-from seemrl.training.run_directory import cut_logs
+from seemrl.training.run_directory import ADVICE, cut_logs
 
 _READING_SEED = 0
 _EVALUATION_SEED = 1_000_000
@@ -38,6 +41,7 @@ class Progress:
         metrics: means over the updates since the last stop.
         reading: of the critic.
         forecast: from all readings so far.
+        advice: on a critic first found to diverge; what advice.json says.
         evaluation: a row of evaluations.jsonl.
     """
 
@@ -45,6 +49,7 @@ class Progress:
     metrics: dict[str, float]
     reading: Reading | None = None
     forecast: Forecast | None = None
+    advice: Advice | None = None
     evaluation: dict[str, Any] | None = None
 
 
@@ -83,8 +88,8 @@ class Run:
             self.data.terminals.astype(np.float32),
         )
         self._transitions = Transitions(*map(jnp.asarray, columns))
-        rows = self.data.batch_rows(self.config.reading_rows, _READING_SEED)
-        self._batch = Batch(*(column[rows] for column in columns))
+        self._rows = self.data.batch_rows(self.config.reading_rows, _READING_SEED)
+        self._batch = Batch(*(column[self._rows] for column in columns))
         self.agent = TD3BC.create(
             self.config.hyperparameters, self.data.observation_size, self.box.low, self.box.high, self.config.seed
         )
@@ -125,9 +130,9 @@ class Run:
     def _due(self, cadence: int) -> bool:
         return self.step % cadence == 0 or self.step == self.config.steps
 
-    def _read(self, metrics: dict[str, float]) -> tuple[Reading | None, Forecast | None]:
+    def _read(self, metrics: dict[str, float]) -> tuple[Reading | None, Forecast | None, Advice | None]:
         if not self._due(self.config.read_every):
-            return None, None
+            return None, None, None
         append_json_line(self.directory / "metrics.jsonl", {"step": self.step, **metrics})
         reading = self.measure()
         cosine = reading.ntk_cosine(self.readings[-1]) if self.readings else None
@@ -140,7 +145,30 @@ class Run:
         )
         row = reading.to_dict() | {"ntk_cosine": cosine, "forecast": outlook.to_dict()}
         append_json_line(self.directory / "readings.jsonl", row)
-        return reading, outlook
+        return reading, outlook, self._advise(reading) if outlook.verdict == "diverging" else None
+
+    def _advise(self, reading: Reading) -> Advice | None:
+        """Advice on the critic now, written once in a run."""
+        path = self.directory / ADVICE
+        if not self.config.advise or path.exists():
+            return None
+        critic, target, policy, options = self._measured()
+        variants = {LAYER_NORM: (critic.normalised(), target.normalised())} if self.homogeneous_depth else {}
+        advice = advise_with_data(
+            critic,
+            self._batch,
+            policy,
+            target_critic=target,
+            data=as_seen(self.data, self.config.normalize_observations),
+            rows=self._rows,
+            reading=reading,
+            variants=variants,
+            action_low=np.asarray(self.box.low),
+            action_high=np.asarray(self.box.high),
+            **options,
+        )
+        write_json(path, advice.to_dict())
+        return advice
 
     @property
     def homogeneous_depth(self) -> int | None:
@@ -150,25 +178,27 @@ class Run:
 
     def measure(self) -> Reading:
         """A reading of the critic now, with the target as training uses it and the same noise every time."""
+        critic, target, policy, options = self._measured()
+        return measure(critic, self._batch, policy, target_critic=target, **options)
+
+    def _measured(self) -> tuple[TwinCritic, TwinCritic, Policy, dict[str, Any]]:
+        """Critic, target critic, policy as the target uses it, and what else `measure` has to know."""
         parameters = self.config.hyperparameters
         agent, keys = self.agent, iter(jax.random.split(jax.random.key(_READING_SEED), _POLICY_DRAWS + 2))
 
         def policy(next_observations: np.ndarray) -> jax.Array:
             return _target_actions(agent, jnp.asarray(next_observations, jnp.float32), next(keys))
 
-        return measure(
-            agent.critic,
-            self._batch,
-            policy,
-            discount=parameters.discount,
-            optimizer=agent.critic_optimizer_state,
-            target_critic=agent.target_critic,
-            target_rate=parameters.target_rate,
-            target_period=parameters.policy_frequency,
-            policy_draws=_POLICY_DRAWS,
-            population=len(self.data),
-            step=self.step,
-        )
+        options = {
+            "discount": parameters.discount,
+            "optimizer": agent.critic_optimizer_state,
+            "target_rate": parameters.target_rate,
+            "target_period": parameters.policy_frequency,
+            "policy_draws": _POLICY_DRAWS,
+            "population": len(self.data),
+            "step": self.step,
+        }
+        return agent.critic, agent.target_critic, policy, options
 
     def _evaluate(self) -> dict[str, Any] | None:
         if self.environment is None or not self._due(self.config.evaluate_every):

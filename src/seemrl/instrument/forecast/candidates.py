@@ -71,7 +71,8 @@ class Candidates:
         """Other networks in the place of this one, each trained as this one is."""
         for name, (critic, target) in variants.items():
             action = (
-                f"{name}: critic = seemrl.stabilize(critic), its target likewise, best from the first update on"
+                "normalise every hidden layer of critic and target critic, best from the first update on: "
+                "seemrl.stabilize(critic), or seemrl train --critic-norm layer"
                 if name == LAYER_NORM
                 else f"{name}: train that critic in this one's place"
             )
@@ -80,7 +81,13 @@ class Candidates:
             except InputError as error:
                 yield self.unmeasured(name, action, str(error))
                 continue
-            yield self._measured(name, action, outcome, how, "the critic is another function from that moment on")
+            yield self._measured(
+                name,
+                action,
+                outcome,
+                how,
+                "put in later, it makes another function of the critic, which has to learn anew",
+            )
 
     def behaviour_cloning(self) -> Iterator[Remedy]:
         """Targets at actions nearer to the data's."""
@@ -139,7 +146,7 @@ class Candidates:
             f"average the target network at rate {slower:.4g} in place of {present:.4g}",
             outcome,
             MEASURED,
-            "values are learnt as much more slowly",
+            "values are learnt more slowly too",
             changes_rate_only=True,
         )
 
@@ -157,7 +164,7 @@ class Candidates:
         remark = (
             "the step is stable then: at the present one errors grow by oscillating"
             if too_long
-            else "everything is learnt as much more slowly"
+            else "everything is learnt more slowly too"
         )
         remedy = self._measured(
             f"learning rate {rate:.2g}",
@@ -278,7 +285,7 @@ class Candidates:
 _EFFECTS = {
     "ends it": "errors no longer feed themselves",
     "lowers it": "errors still feed themselves, less strongly",
-    "slows it": "errors feed themselves as before, at fewer steps' worth an update",
+    "slows it": "errors feed themselves as before, at a smaller rate",
     "no help": "errors feed themselves as before",
     "not needed": "errors do not feed themselves now",
 }

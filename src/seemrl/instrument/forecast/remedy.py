@@ -54,6 +54,14 @@ class Remedy:
         """Whether the measurement speaks for it."""
         return self.standing in ("ends it", "lowers it", "slows it")
 
+    @property
+    def in_short(self) -> str:
+        """Name and measured numbers in a line."""
+        if self.normalized_after is None:
+            return f"{self.name}: not measured"
+        rates = "" if self.rate_after is None else f", rate {self.rate_before:.2g} -> {self.rate_after:.2g} per update"
+        return f"{self.name}: normalized SEEM {self.normalized_before:.2g} -> {self.normalized_after:.2g}{rates}"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return asdict(self)

@@ -19,6 +19,7 @@ _MET = 1e-4, 1e-5  # relative and absolute difference of an observation kept twi
 _OUTLIER = 100.0  # times the 99.9% quantile of the rewards that are not 0
 _LARGE_REWARD, _SMALL_REWARD = 100.0, 1e-3
 _AT_AN_END = 0.5  # of an action's values
+_FEW = 20  # different values of an action that is a choice, not a quantity
 _LARGE_OBSERVATION = 100.0  # root mean square
 
 
@@ -85,7 +86,8 @@ def signs_of_a_bug(
 
 def _of_episodes(data: Dataset) -> Iterator[Sign]:
     relative, absolute = _MET
-    meets = np.isclose(data.observations[1:], data.next_observations[:-1], rtol=relative, atol=absolute).all(axis=1)
+    same = np.isclose(data.observations[1:], data.next_observations[:-1], rtol=relative, atol=absolute)
+    meets = np.logical_and.reduce(same, axis=1)
     within: np.ndarray = np.logical_not(data.terminals[:-1] | data.timeouts[:-1])
     if not within.any() or meets[within].mean() < _IN_ORDER:
         return  # shuffled: there are no episodes to look at
@@ -206,7 +208,7 @@ def _of_actions(actions: np.ndarray, low: ArrayLike | None, high: ArrayLike | No
             continue
         at_end = (column == ends[0]) | (column == ends[1])
         share = float(at_end.mean())
-        if share > _AT_AN_END:
+        if share > _AT_AN_END and len(np.unique(column)) > _FEW:
             row = int(np.flatnonzero(at_end)[0])
             yield Sign(
                 "actions are saturated",
