@@ -145,6 +145,24 @@ def test_every_number_is_that_of_a_reading_taken_with_the_setting():
     assert remedies[LAYER_NORM].normalized_after == by_hand.normalized
 
 
+def test_kernels_known_by_products_give_the_same_remedies():
+    learner = diverging()
+    few = learner._replace(
+        batch=seemrl.Batch(
+            *(
+                getattr(learner.batch, name)[:10]
+                for name in ("observations", "actions", "rewards", "next_observations", "terminals")
+            )
+        ),
+        next_actions=learner.next_actions[:10],
+    )
+    dense, free = asked(few), asked(few, memory=1)
+    assert dense.keys() == free.keys()
+    for name, remedy in free.items():
+        assert remedy.normalized_after == pytest.approx(dense[name].normalized_after, abs=2e-3)
+    assert free["discount 0.95"].rate_after == pytest.approx(dense["discount 0.95"].rate_after, rel=1e-2)
+
+
 def test_other_heads_and_averaging_are_measured_where_they_are_not_in_use_yet():
     learner = diverging()
     remedies = asked(learner, heads="first", target_rate=0.05, target_period=2)

@@ -1,7 +1,8 @@
 """The remedies that are tried on a critic, one method each."""
 
+import functools
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -33,6 +34,12 @@ SLOWER_TARGET = 0.1
 """What the target rate is multiplied by where there is."""
 SHARES = (0.5, 1.0)
 """Of the way from the policy's actions to the data's."""
+_NEAR = "the policy stays near the data's"
+_ANEW = "put in later, it makes another function of the critic, which has to learn anew"
+_OSCILLATING = "the step is stable then: at the present one errors grow by oscillating"
+_EQUAL_STEPS = (
+    "a rate by plain gradient steps that move values as much as here, none where the present one is not positive"
+)
 _STABLE_SHARE = 0.9  # of the largest stable step, where the present one is too large
 
 Variants = Mapping[str, tuple[Any, Any]]
@@ -76,17 +83,8 @@ class Candidates:
                 if name == LAYER_NORM
                 else f"{name}: train that critic in this one's place"
             )
-            try:
-                outcome, how = self._of_another(critic, target)
-            except InputError as error:
-                yield self.unmeasured(name, action, str(error))
-                continue
-            yield self._measured(
-                name,
-                action,
-                outcome,
-                how,
-                "put in later, it makes another function of the critic, which has to learn anew",
+            yield self._tried(
+                name, action, functools.partial(self._of_another, critic, target), self._how_another(), _ANEW
             )
 
     def behaviour_cloning(self) -> Iterator[Remedy]:
@@ -105,8 +103,8 @@ class Candidates:
                 else f"add a behaviour-cloning term so strong that actions move {share:.0%} of the way to the data's"
             )
             how = f"{MEASURED}, at actions moved to {self.behaviour_source}"
-            trial = self._trial(moved, self.options["heads"])
-            yield self._measured(name, action, trial.outcome(self._step), how, "the policy stays near the data's")
+            trial = functools.partial(self._trial, moved, self.options["heads"])
+            yield self._tried(name, action, lambda trial=trial: trial().outcome(self._step), how, _NEAR)
 
     def smaller_head(self) -> Iterator[Remedy]:
         """Targets from the smaller of several heads, where they are not from it already."""
@@ -116,8 +114,13 @@ class Candidates:
         if len(self.critic(*self.points.of_rows(slice(0, 1)))) < 2:
             yield self.unmeasured(name, action, "the critic has one head only")
             return
-        outcome = self._trial(self.points, "coupled").outcome(self._step)
-        yield self._measured(name, action, outcome, MEASURED, "targets become smaller")
+        yield self._tried(
+            name,
+            action,
+            lambda: self._trial(self.points, "coupled").outcome(self._step),
+            MEASURED,
+            "targets become smaller",
+        )
 
     def smaller_discount(self) -> Iterator[Remedy]:
         """A shorter horizon."""
@@ -125,26 +128,24 @@ class Candidates:
         smaller = max(0.0, 1 - SHORTER_HORIZON * (1 - discount))
         if smaller >= discount:
             return
-        outcome = self._own.discounted(smaller / discount).outcome(self._step)
-        yield self._measured(
+        yield self._tried(
             f"discount {smaller:.4g}",
             f"train with discount {smaller:.4g} in place of {discount:.4g}",
-            outcome,
+            lambda: self._own.discounted(smaller / discount).outcome(self._step),
             MEASURED,
             "values are those of a shorter horizon, the task is another one",
         )
 
     def slower_target(self) -> Iterator[Remedy]:
         """Target averaging, or more of it."""
-        if self._step is None:
+        step = self._step
+        if step is None:
             return
-        present = self._step.target_rate
-        slower = SLOW_TARGET if present == 1 else SLOWER_TARGET * present
-        outcome = self._own.outcome(replace(self._step, target_rate=slower))
-        yield self._measured(
+        slower = SLOW_TARGET if step.target_rate == 1 else SLOWER_TARGET * step.target_rate
+        yield self._tried(
             f"target rate {slower:.4g}",
-            f"average the target network at rate {slower:.4g} in place of {present:.4g}",
-            outcome,
+            f"average the target network at rate {slower:.4g} in place of {step.target_rate:.4g}",
+            lambda: self._own.outcome(replace(step, target_rate=slower)),
             MEASURED,
             "values are learnt more slowly too",
             changes_rate_only=True,
@@ -152,29 +153,24 @@ class Candidates:
 
     def smaller_learning_rate(self) -> Iterator[Remedy]:
         """Smaller steps; the cure where plain gradient steps are too long to be stable, else a delay."""
-        if self._step is None or self.rule is None:
+        step, rule = self._step, self.rule
+        if step is None or rule is None:
             return
-        stable = None if self.rule.preconditioner is not None else largest_stable_step(self._own.spectrum)
-        share = SMALLER_RATE
-        if stable is not None:
-            share = min(share, _STABLE_SHARE * stable / self._step.size)
-        rate = share * self.rule.learning_rate
-        outcome = self._own.outcome(replace(self._step, size=share * self._step.size))
-        too_long = stable is not None and self._step.size > stable
-        remark = (
-            "the step is stable then: at the present one errors grow by oscillating"
-            if too_long
-            else "everything is learnt more slowly too"
-        )
-        remedy = self._measured(
+        stable = None if rule.preconditioner is not None else largest_stable_step(self._own.spectrum)
+        share = SMALLER_RATE if stable is None else min(SMALLER_RATE, _STABLE_SHARE * stable / step.size)
+        rate = share * rule.learning_rate
+        remedy = self._tried(
             f"learning rate {rate:.2g}",
-            f"train the critic with learning rate {rate:.2g} in place of {self.rule.learning_rate:.2g}",
-            outcome,
+            f"train the critic with learning rate {rate:.2g} in place of {rule.learning_rate:.2g}",
+            lambda: self._own.outcome(replace(step, size=share * step.size)),
             MEASURED,
-            remark,
+            "everything is learnt more slowly too",
             changes_rate_only=True,
         )
-        yield replace(remedy, standing="ends it", effect=remark) if too_long else remedy
+        if stable is not None and step.size > stable and self.before.seem <= 0:  # the oscillation that SEEM misses
+            yield replace(remedy, standing="ends it", effect=_OSCILLATING)
+        else:
+            yield remedy
 
     def unmeasured(self, name: str, action: str, why: str) -> Remedy:
         """A remedy that has to be listed without a number."""
@@ -223,24 +219,27 @@ class Candidates:
             population=self.options["population"],
         )
 
-    def _of_another(self, critic: Any, target: Any) -> tuple[Outcome, str]:
+    @property
+    def _preconditioned(self) -> bool:
+        return self.rule is not None and self.rule.preconditioner is not None
+
+    def _how_another(self) -> str:
+        return f"{MEASURED}; {_EQUAL_STEPS}" if self._preconditioned else MEASURED
+
+    def _of_another(self, critic: Any, target: Any) -> Outcome:
         """Another critic by plain gradient steps: of the same learning rate, or as large as the optimizer's here."""
         step = self._step
-        preconditioned = self.rule is not None and self.rule.preconditioner is not None
-        if step is None or not preconditioned:
+        if step is None or not self._preconditioned:
             reading = self._read(critic, target, None if self.rule is None else self.rule.learning_rate)
-            return Outcome(reading.normalized, reading.rate, reading.rate_error), MEASURED
+            return Outcome(reading.normalized, reading.rate, reading.rate_error)
         reading = self._read(critic, target, None)
         alike = self._own.plain_step_growing_by(self.before.rate or 0.0, step)
         if alike is None or reading.normalized == 0:
-            return Outcome(
-                reading.normalized, None, None
-            ), f"{MEASURED}; the rate has no measure while it is not positive"
+            return Outcome(reading.normalized, None, None)
         norm = reading.seem / reading.normalized
         per_learning_rate = self.options["loss_scale"] / len(self.batch)
         reading = self._read(critic, target, alike.size * self._own.spectrum.norm / norm / per_learning_rate)
-        how = f"{MEASURED}; the rate by plain gradient steps that move values as much as here"
-        return Outcome(reading.normalized, reading.rate, reading.rate_error), how
+        return Outcome(reading.normalized, reading.rate, reading.rate_error)
 
     def _read(self, critic: Any, target: Any, learning_rate: float | None) -> Reading:
         policy = self.policy if self.policy == "greedy" else replayed(self.points)
@@ -255,9 +254,21 @@ class Candidates:
             raise InputError("its values are not finite")
         return reading
 
-    def _measured(
-        self, name: str, action: str, outcome: Outcome, how: str, remark: str, *, changes_rate_only: bool = False
+    def _tried(
+        self,
+        name: str,
+        action: str,
+        measured: Callable[[], Outcome],
+        how: str,
+        remark: str,
+        *,
+        changes_rate_only: bool = False,
     ) -> Remedy:
+        """A remedy with its numbers, or with the reason why there are none."""
+        try:
+            outcome = measured()
+        except InputError as error:
+            return self.unmeasured(name, action, str(error))
         before = self.before
         standing = standing_of(
             before.normalized,

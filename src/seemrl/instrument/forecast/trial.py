@@ -14,7 +14,8 @@ from seemrl.instrument.sampling import left_out_error
 from seemrl.instrument.source import KernelSource
 from seemrl.instrument.spectrum import Columns, Spectrum, scaled_back, spectrum
 
-_CORRECTIONS, _CLOSE = 16, 0.01  # of a step that is to give a wanted rate
+_CORRECTIONS, _CLOSE = 8, 0.01  # of a step that is to give a wanted rate
+_SLOPES = 0.2, 2.0  # d log rate / d log step, between which it is believed
 
 
 @dataclass(frozen=True)
@@ -113,14 +114,18 @@ class Trial:
         rightmost = self.spectrum.rightmost
         if rate <= 0 or rightmost <= 0:
             return None
-        step = replace(like, size=float(np.expm1(rate * like.target_period)) / (like.target_period * rightmost))
-        for _ in range(_CORRECTIONS):
+        guess = float(np.log(np.expm1(rate * like.target_period) / (like.target_period * rightmost)))
+        logs, misses = [guess], list[float]()
+        for _ in range(_CORRECTIONS):  # a secant in logarithms, in which the rate is nearly a straight line
+            step = replace(like, size=float(np.exp(logs[-1])))
             found = self._rate(self.plain, step)[0]
-            if abs(found - rate) <= _CLOSE * rate:
-                return step
             if found <= 0:
                 return None
-            step = replace(step, size=step.size * rate / found)
+            misses.append(float(np.log(found / rate)))
+            if abs(misses[-1]) <= _CLOSE:
+                return step
+            slope = (misses[-1] - misses[-2]) / (logs[-1] - logs[-2]) if len(misses) > 1 else 1.0
+            logs.append(logs[-1] - misses[-1] / min(max(slope, _SLOPES[0]), _SLOPES[1]))
         return None
 
     def _rate(self, kernels: Kernels, step: Step) -> tuple[float, float | None]:
