@@ -1,12 +1,16 @@
 """TD3+BC in plain PyTorch, as people write it, with the three lines that switch the instrument on (marked [1] to [3]).
 
+A fourth, [4], asks for advice once the critic is found to diverge; with --on-diverging stabilize it is taken.
+
 python examples/torch_loop.py --steps 20000
+python examples/torch_loop.py --bc-weight 0 --tau 1 --learning-rate 5e-5 --read-every 100 --steps 3000
 python examples/torch_loop.py --data hopper-medium-v2.hdf5 --device cuda --layer-norm
 """
 
 import argparse
 import copy
 import time
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +19,7 @@ from torch import nn
 import seemrl
 from seemrl.data.embedded import load_embedded_hopper
 
-DISCOUNT, TAU, POLICY_NOISE, NOISE_CLIP, POLICY_FREQUENCY = 0.99, 0.005, 0.2, 0.5, 2
+DISCOUNT, POLICY_NOISE, NOISE_CLIP, POLICY_FREQUENCY = 0.99, 0.2, 0.5, 2
 
 
 def mlp(inputs: int, hidden: int, outputs: int, layer_norm: bool = False) -> nn.Sequential:
@@ -78,6 +82,7 @@ class TD3BC:
 
     def __init__(self, data: seemrl.Dataset, options: argparse.Namespace) -> None:
         self.max_action, self.alpha, self.device = 1.0, options.alpha, options.device
+        self.bc_weight, self.tau = options.bc_weight, options.tau
         sizes = data.observation_size, data.action_size
         self.actor = Actor(*sizes, self.max_action, options.hidden).to(self.device)
         self.critic = Critic(*sizes, options.hidden, options.layer_norm).to(self.device)
@@ -108,13 +113,24 @@ class TD3BC:
         if self.total_it % POLICY_FREQUENCY == 0:
             pi = self.actor(state)
             q = self.critic(state, pi)[0]
-            actor_loss = nn.functional.mse_loss(pi, action) - self.alpha * q.mean() / q.abs().mean().detach()
+            bc_loss = nn.functional.mse_loss(pi, action)
+            actor_loss = self.bc_weight * bc_loss - self.alpha * q.mean() / q.abs().mean().detach()
             self.actor_optimizer.zero_grad()
             actor_loss.backward()
             self.actor_optimizer.step()
             for live, target in ((self.critic, self.critic_target), (self.actor, self.actor_target)):
                 for new, old in zip(live.parameters(), target.parameters(), strict=True):
-                    old.data.lerp_(new.data, TAU)
+                    old.data.lerp_(new.data, self.tau)
+
+    def update(self) -> dict[str, Any]:
+        """What the instrument has to know of a critic update."""
+        return {
+            "discount": DISCOUNT,
+            "optimizer": self.critic_optimizer,  # learning rate and Adam's second moments are read from it
+            "target_critic": self.critic_target,  # decides which head is the smaller one
+            "target_rate": self.tau,
+            "target_period": POLICY_FREQUENCY,
+        }
 
     def state_dict(self) -> dict[str, dict[str, object]]:
         """Everything that `seemrl measure` can read, and what training could go on from."""
@@ -130,12 +146,20 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--layer-norm", action="store_true", help="LayerNorm in the critic")
     parser.add_argument("--alpha", type=float, default=2.5, help="weight of Q beside behaviour cloning")
+    parser.add_argument("--bc-weight", type=float, default=1.0, help="weight of behaviour cloning; 0: plain TD3")
+    parser.add_argument("--tau", type=float, default=0.005, help="rate of target averaging; 1: none")
     parser.add_argument("--learning-rate", type=float, default=3e-4)
     parser.add_argument("--hidden", type=int, default=256, help="units of each hidden layer")
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--read-every", type=int, default=5000, help="updates between readings; 0: none")
     parser.add_argument("--rows", type=int, default=96, help="transitions to read on")
+    parser.add_argument(
+        "--on-diverging",
+        choices=("advise", "stabilize"),
+        default="advise",
+        help="print the advice, or also put LayerNorm into the critic and its target, there and then",
+    )
     parser.add_argument("--checkpoint", help="file to save networks and optimizers in at the end")
     return parser.parse_args()
 
@@ -158,6 +182,7 @@ def main() -> None:
     rows = data.batch_rows(options.rows, seed=0)
     batch = seemrl.Batch(*(array[rows] for array in buffer.arrays))  # [1] the same rows at every reading
     history: list[seemrl.Reading] = []
+    advised = False
     started, in_readings = time.perf_counter(), 0.0
     for step in range(1, options.steps + 1):
         agent.train(buffer.sample(options.batch_size))
@@ -165,21 +190,21 @@ def main() -> None:
             before = time.perf_counter()
             with torch.random.fork_rng():  # a reading draws noise too: the same every time, and none of training's
                 torch.manual_seed(0)
-                reading = seemrl.measure(  # [2]
-                    agent.critic,
-                    batch,
-                    agent.target_actions,
-                    discount=DISCOUNT,
-                    optimizer=agent.critic_optimizer,  # learning rate and Adam's second moments are read from it
-                    target_critic=agent.critic_target,  # decides which head is the smaller one
-                    target_rate=TAU,
-                    target_period=POLICY_FREQUENCY,
-                    step=step,
-                )
+                reading = seemrl.measure(agent.critic, batch, agent.target_actions, **agent.update(), step=step)  # [2]
             history.append(reading)
             outlook = seemrl.forecast(history, reward_bound=data.reward_bound(DISCOUNT))  # [3]
             in_readings += time.perf_counter() - before
             print(told(reading, outlook), flush=True)
+            if outlook.verdict == "diverging" and not advised:
+                advised = True
+                with torch.random.fork_rng():
+                    torch.manual_seed(0)
+                    remedies = seemrl.advise(agent.critic, batch, agent.target_actions, **agent.update())  # [4]
+                print(*(f"  {item.standing}: {item.in_short}" for item in remedies), sep="\n")
+                if options.on_diverging == "stabilize":
+                    seemrl.stabilize(agent.critic, in_place=True, optimizer=agent.critic_optimizer)
+                    seemrl.stabilize(agent.critic_target, in_place=True)
+                    history.clear()  # another function from here on
     seconds = time.perf_counter() - started
     print(f"{options.steps / max(seconds - in_readings, 1e-9):.0f} updates/s without readings")
     print(f"{in_readings:.1f} s in {len(history)} readings, {in_readings / max(seconds, 1e-9):.1%} of the time")

@@ -11,9 +11,18 @@ if TYPE_CHECKING:
     from seemrl.data.dataset import Dataset
     from seemrl.errors import InputError, MissingPartError
     from seemrl.instrument.batch import Batch
-    from seemrl.instrument.forecast import Forecast, forecast, forecast_curve
+    from seemrl.instrument.forecast import (
+        Forecast,
+        Remedy,
+        Sign,
+        advise,
+        forecast,
+        forecast_curve,
+        signs_of_a_bug,
+    )
     from seemrl.instrument.measure import measure
     from seemrl.instrument.reading import Reading
+    from seemrl.stabilizing.stabilize import stabilize, unstabilize
 
 __all__ = [
     "Batch",
@@ -22,10 +31,16 @@ __all__ = [
     "InputError",
     "MissingPartError",
     "Reading",
+    "Remedy",
+    "Sign",
+    "advise",
     "forecast",
     "forecast_curve",
     "load_d4rl",
     "measure",
+    "signs_of_a_bug",
+    "stabilize",
+    "unstabilize",
 ]
 
 _HOMES = {
@@ -35,10 +50,16 @@ _HOMES = {
     "InputError": "seemrl.errors",
     "MissingPartError": "seemrl.errors",
     "Reading": "seemrl.instrument.reading",
+    "Remedy": "seemrl.instrument.forecast.remedy",
+    "Sign": "seemrl.instrument.forecast.signs",
+    "advise": "seemrl.instrument.forecast.remedies",
     "forecast": "seemrl.instrument.forecast.outlook",
     "forecast_curve": "seemrl.instrument.forecast.curve",
     "load_d4rl": "seemrl.data.d4rl",
     "measure": "seemrl.instrument.measure",
+    "signs_of_a_bug": "seemrl.instrument.forecast.signs",
+    "stabilize": "seemrl.stabilizing.stabilize",
+    "unstabilize": "seemrl.stabilizing.stabilize",
 }
 
 

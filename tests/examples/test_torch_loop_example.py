@@ -36,3 +36,18 @@ def test_readings_leave_training_as_it_was_and_its_checkpoint_can_be_measured(tm
     others = ("--optimizer-state", f"{tmp_path}/read.pt#critic_optimizer", "--normalize-observations", "--rows", "8")
     assert main(["measure", *critic, *policy, *weights, *others, "--data", str(EMBEDDED)]) == 0
     assert "the rate is that of Adam in its saved state, learning rate 0.0003, a live target" in capsys.readouterr().out
+
+
+def test_advice_is_printed_once_and_taken_in_place(tmp_path):
+    free = ("--bc-weight", 0, "--tau", 1, "--learning-rate", 1e-3, "--hidden", 32, "--batch-size", 64, "--rows", 24)
+    options = [*map(str, (*free, "--steps", 400, "--read-every", 40, "--on-diverging", "stabilize"))]
+    command = [sys.executable, str(LOOP), *options, "--checkpoint", "cured.pt"]
+    lines = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.splitlines()
+    alarm = next(number for number, line in enumerate(lines) if "diverging" in line)
+    assert lines[alarm + 1].startswith("  ends it: LayerNorm in the critic: normalized SEEM 0.")
+    assert sum("LayerNorm" in line for line in lines) == 1
+    readings = [line for line in lines[alarm + 1 :] if line.startswith("step")]
+    assert readings and all(line.endswith(("stable", "watch")) for line in readings)
+    state = torch.load(tmp_path / "cured.pt", weights_only=True)
+    assert "q1.0.normaliser.weight" in state["critic"] and "q1.0.normaliser.weight" in state["critic_target"]
+    assert len(state["critic_optimizer"]["state"]) == len(state["critic"])

@@ -52,3 +52,5 @@ def test_the_blow_up_is_called_before_the_bound_and_the_others_never(seed: int, 
     called = next(item for item in blow_up.run.readings if item.step == blow_up.alarm.step)
     assert called.q_mean < blow_up.run.reward_bound
     assert [arm.alarm for arm in healthy] == [None, None]
+    assert blow_up.remedy is not None and blow_up.remedy.name == "LayerNorm in the critic"
+    assert [arm.remedy for arm in healthy] == [None, None]

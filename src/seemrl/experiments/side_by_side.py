@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
-from seemrl.instrument.forecast import Forecast
+from seemrl.instrument.forecast import Forecast, Remedy
 from seemrl.instrument.forecast.verdict import DIVERGED_FACTOR
 from seemrl.instrument.reading import Reading
 from seemrl.training.loop import Progress, Run
@@ -27,6 +28,7 @@ class Arm:
         label: its name in tables.
         alarm: the forecast with which `diverging` was first called.
         at_bound: the last forecast before mean |Q| passed the reward bound.
+        remedy: the best one, measured at the alarm.
         news: lines not yet shown.
     """
 
@@ -36,6 +38,7 @@ class Arm:
     forecast: Forecast | None = None
     alarm: Forecast | None = None
     at_bound: Forecast | None = None
+    remedy: Remedy | None = None
     news: list[str] = field(default_factory=list)
 
     def note(self, progress: Progress) -> None:
@@ -44,6 +47,8 @@ class Arm:
             return
         verdict = self.forecast.verdict if self.forecast is not None else "stable"
         self.reading, self.forecast = progress.reading, progress.forecast
+        if progress.advice is not None:
+            self.remedy = progress.advice.best
         if self.reading.q_mean <= self.run.reward_bound and self.forecast.crash_step is not None:
             self.at_bound = self.forecast
         if self.forecast.verdict == verdict:
@@ -54,6 +59,7 @@ class Arm:
             self.alarm = self.forecast
             line += f" ({self.reading.q_mean / self.run.reward_bound:.0%} of the reward bound)"
             line += f"\n  forecast: |Q| passes ten times the bound at {_crash(self.forecast)}; {self.forecast.law_text}"
+            line += "" if self.remedy is None else f"\n  {escape(_remedy_text(self.remedy))}"
         self.news.append(line)
 
     @property
@@ -137,7 +143,13 @@ def _forecast_text(arm: Arm) -> str:
     if arm.at_bound is not None and arm.at_bound.step > arm.alarm.step:
         lines.append(f"last word before the bound, step {arm.at_bound.step:,}: {_crash(arm.at_bound)}")
         lines.append(arm.at_bound.law_text)
+    if arm.remedy is not None:
+        lines.append(_remedy_text(arm.remedy))
     return "\n".join(lines)
+
+
+def _remedy_text(remedy: Remedy) -> str:
+    return f"what {remedy.standing}, measured at the alarm: {remedy.in_short}"
 
 
 def _outcome_text(arm: Arm) -> str:

@@ -81,7 +81,7 @@ def measure(
     opened = open_critic(critic, batch.discrete)
     target = opened if target_critic is None else open_critic(target_critic, batch.discrete)
     rule = opened.step_rule(optimizer, learning_rate)
-    points = Points.of(batch, _greedy(target, heads) if policy == "greedy" else policy, policy_draws)
+    points = Points.of(batch, greedy_policy(target, heads) if policy == "greedy" else policy, policy_draws)
     if batch.discrete:
         _check_indices(points, opened)
     bootstrap = discount * (1.0 - batch.terminals) if mask_terminals else np.full(len(batch), float(discount))
@@ -127,7 +127,7 @@ def measure(
     )
 
 
-def _greedy(target: Critic, heads: Heads) -> Policy:
+def greedy_policy(target: Critic, heads: Heads) -> Policy:
     """The action that the target values most: by its smaller head, its first, or their mean."""
     reduced = {"coupled": lambda q: q.min(axis=0), "first": lambda q: q[0], "mean": lambda q: q.mean(axis=0)}[heads]
     return lambda next_observations: np.argmax(reduced(target.action_values(next_observations)), axis=1)

@@ -115,10 +115,11 @@ class Mode:
         next_one = slowest_turning(behind)
         following = -np.inf if next_one is None else float(np.real(behind[next_one]))
         right, left = _vectors(cross, gram, plain, z)
-        oscillating = fastest_oscillation(modes, update)
         if update.momentum:
-            z, right, left = _with_momentum(cross, gram, update, z, right, left)
-        return cls(z, right, left, cross, gram, update, following, oscillating)
+            starts = [z] if next_one is None else [z, complex(behind[next_one])]  # inertia may change their order
+            found = [_with_momentum(cross, gram, update, start) for start in starts]
+            z, right, left = max(found, key=lambda mode: mode[0].real)
+        return cls(z, right, left, cross, gram, update, following, fastest_oscillation(modes, update))
 
     @property
     def rate(self) -> float:
@@ -184,9 +185,10 @@ def fastest_oscillation(modes: Inexact[np.ndarray, " modes"], update: Update) ->
 
 
 def _with_momentum(
-    cross: np.ndarray, gram: np.ndarray, update: Update, z: complex, right: np.ndarray, left: np.ndarray
+    cross: np.ndarray, gram: np.ndarray, update: Update, z: complex
 ) -> tuple[complex, np.ndarray, np.ndarray]:
     """Follow a mode from no momentum to its own: two-sided Rayleigh quotients and inverse iteration in turn."""
+    right, left = _vectors(cross, gram, Update(update.target_rate, update.target_period), z)
     for _ in range(_REFINEMENTS):
         scale = np.vdot(left, right)
         found = update.multiplier(

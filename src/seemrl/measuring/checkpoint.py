@@ -1,17 +1,19 @@
 """One reading of a saved critic: everything the options name is opened, checked and handed to the instrument."""
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
 from seemrl.data.d4rl import load_d4rl
 from seemrl.data.dataset import Dataset
+from seemrl.data.following import logged_next_actions
 from seemrl.errors import InputError
 from seemrl.instrument.batch import Batch
+from seemrl.instrument.forecast.advice import Advice, advise_with_data, as_seen
 from seemrl.instrument.forecast.outlook import forecast
 from seemrl.instrument.forecast.verdict import SMALLEST_NORMALIZED, TELLING_NORMALIZED, Verdict
 from seemrl.instrument.kernels import open_critic
@@ -19,9 +21,11 @@ from seemrl.instrument.measure import measure
 from seemrl.instrument.reading import Reading
 from seemrl.measuring.config import MeasureConfig
 from seemrl.measuring.factories import Factory, arguments_for, build, find_factory, reason
-from seemrl.measuring.policies import Policy, logged_next_actions, logged_policy, module_policy, uniform_policy
+from seemrl.measuring.policies import Policy, logged_policy, module_policy, uniform_policy
 from seemrl.measuring.steps import open_optimizer
 from seemrl.measuring.weights import fill, load_weights
+
+Result = TypeVar("Result")
 
 NAMED_POLICIES = ("data", "uniform", "greedy")
 
@@ -40,6 +44,7 @@ class Answer:
         reward_bound: max|r| / (1 - discount), None where there is none.
         notes: one line each.
         settings: every option.
+        advice: remedies, and signs of a bug; None where it was not asked for.
     """
 
     reading: Reading
@@ -48,6 +53,7 @@ class Answer:
     reward_bound: float | None
     notes: tuple[str, ...]
     settings: dict[str, Any]
+    advice: Advice | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The reading's fields, then the rest; plain values, not all of them finite."""
@@ -58,6 +64,7 @@ class Answer:
             "reward_bound": self.reward_bound,
             "notes": self.notes,
             "settings": self.settings,
+            **({} if self.advice is None else {"advice": self.advice.to_dict()}),
         }
 
 
@@ -80,23 +87,26 @@ def read_checkpoint(config: MeasureConfig) -> Answer:
     optimizer = open_optimizer(config, critic)
     _try_forward(factory, critic, batch)
     notes.append(_step(config, optimizer))
-    reading = _measured(
-        factory,
-        critic,
-        batch,
-        policy,
-        discount=config.discount,
-        heads=config.heads,
-        mask_terminals=config.mask_terminals,
-        learning_rate=config.learning_rate,
-        optimizer=optimizer,
-        target_critic=target,
-        target_rate=config.target_rate,
-        population=len(data),
-    )
+    options: dict[str, Any] = {
+        "discount": config.discount,
+        "heads": config.heads,
+        "mask_terminals": config.mask_terminals,
+        "learning_rate": config.learning_rate,
+        "optimizer": optimizer,
+        "target_critic": target,
+        "target_rate": config.target_rate,
+        "population": len(data),
+    }
+    reading = _told_as_theirs(factory, measure, critic, batch, policy, **options)
+    advice = None
+    if config.advise:
+        if config.policy == "uniform":
+            policy = uniform_policy(data, config.seed)  # the same actions again
+        about = {"data": as_seen(data, config.normalize_observations), "rows": rows, "reading": reading}
+        advice = _told_as_theirs(factory, advise_with_data, critic, batch, policy, **about, **options)
     bound = None if config.discount == 1 else data.reward_bound(config.discount) or None
     verdict, why = judge_one(reading, bound)
-    return Answer(reading, verdict, why, bound, tuple(notes), asdict(config))
+    return Answer(reading, verdict, why, bound, tuple(notes), asdict(config), advice)
 
 
 def judge_one(reading: Reading, reward_bound: float | None) -> tuple[Verdict, str]:
@@ -224,10 +234,10 @@ def _step(config: MeasureConfig, optimizer: torch.optim.Optimizer | None) -> str
     return f"the rate is that of {type(optimizer).__name__} in its saved state, learning rate {rate:g}, {averaging}"
 
 
-def _measured(factory: Factory, *arguments: Any, **options: Any) -> Reading:
-    """`measure`, with what the critic's own code raises, or its size, told as the user's; else it is a defect."""
+def _told_as_theirs(factory: Factory, call: Callable[..., Result], *arguments: Any, **options: Any) -> Result:
+    """The call, with what the critic's own code raises, or its size, told as the user's; else it is a defect."""
     try:
-        return measure(*arguments, **options)
+        return call(*arguments, **options)
     except InputError:
         raise
     except Exception as error:

@@ -71,5 +71,8 @@ class MeasureConfig:
     mask_terminals: bool = True
     """No bootstrap at terminal transitions."""
 
+    advise: bool = False
+    """Also measure what would end self-excitation, best first, and tell signs of a plain bug."""
+
     json: bool = False
     """Print strict JSON instead of the table: the reading, the verdict and these settings."""

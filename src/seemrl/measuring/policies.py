@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 
 from seemrl.data.dataset import Dataset
 from seemrl.errors import InputError
@@ -61,16 +61,3 @@ def logged_policy(actions: Float[np.ndarray, "rows action"]) -> Policy:
         return actions
 
     return act
-
-
-def logged_next_actions(
-    data: Dataset, rows: Int[np.ndarray, " rows"]
-) -> tuple[Float[np.ndarray, "rows action"], Bool[np.ndarray, " rows"]]:
-    """The action that was taken after each row, and whether it is known.
-
-    It is the following row's where that row begins with the next observation. A terminal has none.
-    """
-    after = np.minimum(rows + 1, len(data) - 1)
-    meets = np.isclose(data.observations[after], data.next_observations[rows], rtol=1e-4, atol=1e-5).all(axis=1)
-    known = meets & (rows + 1 < len(data)) & ~data.timeouts[rows] & ~data.terminals[rows]
-    return data.actions[after].astype(np.float64), known

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from seemrl.instrument.forecast.advice import Advice
 from seemrl.measuring.checkpoint import Answer
 from seemrl.training.terminal import styled
 
@@ -47,8 +48,39 @@ def show(answer: Answer, console: Console) -> None:
     for row in table_rows(answer):
         table.add_row(*map(escape, row))
     console.print(table)
+    if answer.advice is not None:
+        show_advice(answer.advice, console)
     for note in (*answer.notes, f"kernel {answer.reading.method}"):
         console.print(note, markup=False, highlight=False, soft_wrap=True)
+
+
+def show_advice(advice: Advice, console: Console) -> None:
+    """The ranked remedies with what they do to both numbers, then the signs of a bug."""
+    table = Table("remedy", "standing", "normalized SEEM", "rate per update", "what to do", box=None, pad_edge=False)
+    for remedy in advice.remedies:
+        changes = (
+            _change(remedy.normalized_before, remedy.normalized_after),
+            _change(remedy.rate_before, remedy.rate_after),
+        )
+        table.add_row(*map(escape, (remedy.name, remedy.standing, *changes, remedy.action)))
+    console.print("\nWhat would end it, measured on these rows:", highlight=False)
+    console.print(table)
+    for remedy in advice.remedies:
+        console.print(
+            f"{remedy.name}: {remedy.effect} ({remedy.obtained})", markup=False, highlight=False, soft_wrap=True
+        )
+    signs = [f"{sign.name}: {sign.seen}; {sign.why}; {sign.action}" for sign in advice.signs]
+    for line in signs or ["no sign of a plain bug in the data or the step"]:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print()
+
+
+def _change(before: float | None, after: float | None) -> str:
+    return f"{_signed(before)} -> {_signed(after)}"
+
+
+def _signed(value: float | None) -> str:
+    return "-" if value is None else format(value, "+.2g")
 
 
 def table_rows(answer: Answer) -> Iterator[tuple[str, str, str]]:

@@ -82,6 +82,14 @@ class MLP(eqx.Module):
         )
         self.placement = placement
 
+    def normalised(self) -> "MLP":
+        """The same weights with LayerNorm at every hidden layer that has none, at scale 1 and shift 0."""
+        norms = tuple(
+            LayerNorm(len(linear.bias)) if norm is None else norm
+            for linear, norm in zip(self.linears[:-1], self.norms, strict=True)
+        )
+        return eqx.tree_at(lambda network: network.norms, self, norms, is_leaf=lambda part: part is None)
+
     def __call__(self, inputs: Float[Array, "batch inputs"]) -> Float[Array, "batch outputs"]:
         """Run the network."""
         hidden = inputs
@@ -124,6 +132,10 @@ class TwinCritic(eqx.Module):
             )
             for head_key in jax.random.split(key, heads)
         )
+
+    def normalised(self) -> "TwinCritic":
+        """The same weights with LayerNorm at every hidden layer that has none, at scale 1 and shift 0."""
+        return eqx.tree_at(lambda critic: critic.heads, self, tuple(head.normalised() for head in self.heads))
 
     def __call__(
         self, observations: Float[Array, "batch observation"], actions: Float[Array, "batch action"]

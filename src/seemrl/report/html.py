@@ -7,6 +7,7 @@ from pathlib import Path
 
 from seemrl.errors import InputError
 from seemrl.report import plots
+from seemrl.report.advice import advice_panel
 from seemrl.report.canvas import Figure
 from seemrl.report.cards import reasons_panel, verdict_cards
 from seemrl.report.page import assemble, chart_html, check_name, resource, write_page
@@ -118,6 +119,7 @@ def _page(runs: Sequence[RunRecord], title: str, notes: Sequence[str]) -> str:
         place(_VERDICTS),
         f'<div class="pair">{place(_NORM)}{place(_RATE)}</div>',
         place(_EVALUATIONS) if has_evaluations else "",
+        advice_panel(runs),
         reasons_panel(runs),
         settings_panel(runs),
         resource("glossary.html"),

@@ -18,6 +18,9 @@ Row = dict[str, Any]
 
 _READING_NUMBERS = ("seem", "normalized", "rate", "q_mean", "q_max", "parameter_norm", "ntk_cosine")
 _EVALUATION_NUMBERS = ("return_mean", "return_std", "score_mean")
+_REMEDY_TEXTS = ("name", "standing", "action", "effect", "obtained")
+_REMEDY_NUMBERS = ("normalized_before", "normalized_after", "rate_before", "rate_after")
+_SIGN_TEXTS = ("name", "seen", "action")
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class RunRecord:
         evaluations: rows of ``evaluations.jsonl``.
         label: short human name of the run; any text.
         reward_bound: max|r| / (1 - discount); NaN when the run does not know it.
+        advice: step, remedies and signs of ``advice.json``; None where no advice was given.
     """
 
     path: Path
@@ -41,6 +45,7 @@ class RunRecord:
     evaluations: list[Row]
     label: str
     reward_bound: float
+    advice: Row | None = None
 
 
 def read_run(path: str | Path) -> RunRecord:
@@ -59,6 +64,7 @@ def read_run(path: str | Path) -> RunRecord:
         evaluations=_read_rows(run / "evaluations.jsonl", _checked_evaluation),
         label=str(config.get("label") or run.resolve().name),
         reward_bound=_reward_bound(run, config),
+        advice=_read_advice(run / "advice.json"),
     )
 
 
@@ -95,6 +101,26 @@ def _read_config(run: Path) -> Row:
             "use the seemrl version that wrote the run"
         )
     return config
+
+
+def _read_advice(file: Path) -> Row | None:
+    if not file.exists():
+        return None
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        return {
+            "step": int(found["step"]),
+            "remedies": [
+                {key: str(remedy[key]) for key in _REMEDY_TEXTS}
+                | {key: _number(remedy, key) for key in _REMEDY_NUMBERS}
+                for remedy in found["remedies"]
+            ],
+            "signs": [{key: str(sign[key]) for key in _SIGN_TEXTS} for sign in found["signs"]],
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+        raise InputError(
+            f"{file}: not the advice that `seemrl train` writes ({type(error).__name__}); restore or remove the file"
+        ) from None
 
 
 def _reward_bound(run: Path, config: Row) -> float:

@@ -83,7 +83,7 @@ def _train(run: "Run", console: Any) -> Path:
     from rich.progress import Progress as Bar
 
     from seemrl.training.events import EventLog
-    from seemrl.training.terminal import styled
+    from seemrl.training.terminal import styled, told
 
     events = EventLog(run.directory, run.step)
     verdict = None
@@ -108,6 +108,8 @@ def _train(run: "Run", console: Any) -> Path:
                     f"{styled(verdict)}: {progress.forecast.reasons[0]}",
                     soft_wrap=True,
                 )
+            if progress.advice is not None:
+                console.print(told(progress.advice), markup=False, soft_wrap=True)
             if progress.evaluation is not None:
                 console.print(_played(progress), soft_wrap=True)
     events.close()

@@ -48,6 +48,8 @@ class TrainConfig:
     """Transitions each reading is taken on; always the same ones."""
     checkpoint_every: int = 0
     """Updates between checkpoints; 0: twenty in the run, at least 100 apart."""
+    advise: bool = True
+    """At the first `diverging` verdict, measure once what would end it and write advice.json."""
     label: str = ""
     """Name of the run in reports; default: its directory's name."""
     resume: bool = False

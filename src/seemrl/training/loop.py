@@ -13,16 +13,18 @@ import numpy as np
 
 from seemrl.agents.td3_bc import TD3BC, Transitions, train_updates
 from seemrl.data.dataset import Dataset
-from seemrl.files import append_json_line
+from seemrl.files import append_json_line, write_json
 from seemrl.instrument.batch import Batch
 from seemrl.instrument.forecast import Forecast, forecast
+from seemrl.instrument.forecast.advice import Advice, advise_with_data, as_seen
+from seemrl.instrument.forecast.candidates import LAYER_NORM
 from seemrl.instrument.reading import Reading
 from seemrl.networks.mlp import DeterministicActor
 from seemrl.training.checkpoint import load_newest, save_checkpoint
 from seemrl.training.config import TrainConfig
 from seemrl.training.evaluation import ActionBox, evaluate
-from seemrl.training.reading import read_learner
-from seemrl.training.run_directory import cut_logs
+from seemrl.training.reading import as_measured, read_learner
+from seemrl.training.run_directory import ADVICE, cut_logs
 
 _READING_SEED = 0
 _EVALUATION_SEED = 1_000_000
@@ -37,6 +39,7 @@ class Progress:
         metrics: means over the updates since the last stop.
         reading: of the critic.
         forecast: from all readings so far.
+        advice: on a critic first found to diverge; what advice.json says.
         evaluation: a row of evaluations.jsonl.
     """
 
@@ -44,6 +47,7 @@ class Progress:
     metrics: dict[str, float]
     reading: Reading | None = None
     forecast: Forecast | None = None
+    advice: Advice | None = None
     evaluation: dict[str, Any] | None = None
 
 
@@ -82,8 +86,8 @@ class Run:
             self.data.terminals.astype(np.float32),
         )
         self._transitions = Transitions(*map(jnp.asarray, columns))
-        rows = self.data.batch_rows(self.config.reading_rows, _READING_SEED)
-        self._batch = Batch(*(column[rows] for column in columns))
+        self._rows = self.data.batch_rows(self.config.reading_rows, _READING_SEED)
+        self._batch = Batch(*(column[self._rows] for column in columns))
         self.agent = TD3BC.create(
             self.config.hyperparameters, self.data.observation_size, self.box.low, self.box.high, self.config.seed
         )
@@ -124,9 +128,9 @@ class Run:
     def _due(self, cadence: int) -> bool:
         return self.step % cadence == 0 or self.step == self.config.steps
 
-    def _read(self, metrics: dict[str, float]) -> tuple[Reading | None, Forecast | None]:
+    def _read(self, metrics: dict[str, float]) -> tuple[Reading | None, Forecast | None, Advice | None]:
         if not self._due(self.config.read_every):
-            return None, None
+            return None, None, None
         append_json_line(self.directory / "metrics.jsonl", {"step": self.step, **metrics})
         reading = read_learner(self.agent, self._batch, len(self.data))
         cosine = reading.ntk_cosine(self.readings[-1]) if self.readings else None
@@ -139,7 +143,30 @@ class Run:
         )
         row = reading.to_dict() | {"ntk_cosine": cosine, "forecast": outlook.to_dict()}
         append_json_line(self.directory / "readings.jsonl", row)
-        return reading, outlook
+        return reading, outlook, self._advise(reading) if outlook.verdict == "diverging" else None
+
+    def _advise(self, reading: Reading) -> Advice | None:
+        """Advice on the critic now, written once in a run."""
+        path = self.directory / ADVICE
+        if not self.config.advise or path.exists():
+            return None
+        critic, target, policy, options = as_measured(self.agent, len(self.data))
+        variants = {LAYER_NORM: (critic.normalised(), target.normalised())} if self.homogeneous_depth else {}
+        advice = advise_with_data(
+            critic,
+            self._batch,
+            policy,
+            target_critic=target,
+            data=as_seen(self.data, self.config.normalize_observations),
+            rows=self._rows,
+            reading=reading,
+            variants=variants,
+            action_low=np.asarray(self.box.low),
+            action_high=np.asarray(self.box.high),
+            **options,
+        )
+        write_json(path, advice.to_dict())
+        return advice
 
     @property
     def homogeneous_depth(self) -> int | None:

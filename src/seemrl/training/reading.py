@@ -1,4 +1,6 @@
-"""A reading of one of our learners: its critic, with the target as training uses it."""
+"""One of our learners as the instrument takes it: its critic, with the target as training uses it."""
+
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -8,38 +10,43 @@ import numpy as np
 from seemrl.agents.td3_bc import TD3BC
 from seemrl.instrument.batch import Batch
 from seemrl.instrument.measure import measure
+from seemrl.instrument.points import Policy
 from seemrl.instrument.reading import Reading
+from seemrl.networks.mlp import TwinCritic
 
 _SEED = 0
 _POLICY_DRAWS = 2
 
 
 def read_learner(agent: TD3BC, batch: Batch, population: int) -> Reading:
-    """A reading of the critic now; the smoothing noise is the same every time.
+    """A reading of the critic now.
 
     Args:
         agent: the learner.
         batch: fixed transitions, observations as the critic sees them.
         population: transitions the batch was drawn from.
     """
+    critic, target, policy, options = as_measured(agent, population)
+    return measure(critic, batch, policy, target_critic=target, **options)
+
+
+def as_measured(agent: TD3BC, population: int) -> tuple[TwinCritic, TwinCritic, Policy, dict[str, Any]]:
+    """Critic, target critic, policy as the target uses it (the same noise every time), and the options of `measure`."""
     keys = iter(jax.random.split(jax.random.key(_SEED), _POLICY_DRAWS + 2))
 
     def policy(next_observations: np.ndarray) -> jax.Array:
         return _target_actions(agent, jnp.asarray(next_observations, jnp.float32), next(keys))
 
-    return measure(
-        agent.critic,
-        batch,
-        policy,
-        discount=float(agent.scalars.discount),
-        optimizer=agent.critic_optimizer_state,
-        target_critic=agent.target_critic,
-        target_rate=float(agent.scalars.target_rate),
-        target_period=agent.policy_frequency,
-        policy_draws=_POLICY_DRAWS,
-        population=population,
-        step=int(agent.step),
-    )
+    options = {
+        "discount": float(agent.scalars.discount),
+        "optimizer": agent.critic_optimizer_state,
+        "target_rate": float(agent.scalars.target_rate),
+        "target_period": agent.policy_frequency,
+        "policy_draws": _POLICY_DRAWS,
+        "population": population,
+        "step": int(agent.step),
+    }
+    return agent.critic, agent.target_critic, policy, options
 
 
 @eqx.filter_jit

@@ -3,6 +3,7 @@
 import dataclasses
 import fcntl
 import json
+import math
 import os
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -16,7 +17,8 @@ from seemrl.files import read_json_lines, write_json, write_json_lines
 from seemrl.training.config import TrainConfig
 
 LOGS = ("metrics.jsonl", "readings.jsonl", "evaluations.jsonl")
-_NOT_PART_OF_THE_RUN = frozenset({"data", "out", "resume"})  # where things lie; the data's content is compared instead
+ADVICE = "advice.json"
+_NOT_PART_OF_THE_RUN = frozenset({"data", "out", "resume", "advise"})  # where things lie, what is told; data by content
 
 
 def flat_settings(config: TrainConfig) -> dict[str, Any]:
@@ -109,7 +111,7 @@ def check_same(run: Path, stored: Mapping[str, Any], described: Mapping[str, Any
 
 
 def cut_logs(run: Path, step: int) -> dict[str, list[dict[str, Any]]]:
-    """Drop the rows that a killed run wrote after its last checkpoint; returns what is left, by file.
+    """Drop what a killed run wrote after its last checkpoint, advice included; returns the rows left, by file.
 
     Raises:
         InputError: a line before the last is broken; no killed process leaves that, and nothing is dropped.
@@ -119,7 +121,19 @@ def cut_logs(run: Path, step: int) -> dict[str, list[dict[str, Any]]]:
     for name in LOGS:
         if (run / name).exists():
             write_json_lines(run / name, kept[name])
+    if _advised_at(run) > step:
+        (run / ADVICE).unlink()
     return kept
+
+
+def _advised_at(run: Path) -> float:
+    """The step that advice.json is about; later than any where it cannot be told."""
+    try:
+        return int(json.loads((run / ADVICE).read_text(encoding="utf-8"))["step"])
+    except FileNotFoundError:
+        return -1
+    except (OSError, ValueError, KeyError, TypeError):
+        return math.inf
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""Normalisers put into somebody else's torch network, as it stands."""

@@ -1,0 +1,60 @@
+"""The normalisers themselves, and the two hooks by which a layer has one."""
+
+from typing import Any, Literal
+
+import torch
+
+Norm = Literal["layer", "rms"]
+"""LayerNorm (Ba et al., 2016) or RMSNorm (Zhang and Sennrich, 2019)."""
+
+
+class HeadwiseNorm(torch.nn.Module):
+    """A normaliser of stacked heads, (heads, rows, features), with a scale and a shift of each head's own."""
+
+    def __init__(self, norm: Norm, heads: int, features: int) -> None:
+        super().__init__()
+        self.norm: Norm = norm
+        self.features = features
+        self.weight = torch.nn.Parameter(torch.ones(heads, 1, features))
+        self.bias = torch.nn.Parameter(torch.zeros(heads, 1, features)) if norm == "layer" else None
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Normalise the last axis."""
+        if self.bias is None:
+            return self.weight * torch.nn.functional.rms_norm(inputs, (self.features,))
+        return self.weight * torch.nn.functional.layer_norm(inputs, (self.features,)) + self.bias
+
+
+def make_normaliser(norm: Norm, features: int, heads: int | None, like: torch.Tensor) -> torch.nn.Module:
+    """A normaliser with scale 1 and shift 0, of the precision and on the device of a parameter."""
+    if heads is not None:
+        made: torch.nn.Module = HeadwiseNorm(norm, heads, features)
+    else:
+        made = torch.nn.LayerNorm(features) if norm == "layer" else torch.nn.RMSNorm(features)
+    return made.to(device=like.device, dtype=like.dtype)
+
+
+def normalise_output(part: torch.nn.Module, given: Any, output: torch.Tensor) -> torch.Tensor:
+    """Forward hook of a layer with a normaliser behind it."""
+    return part.get_submodule("normaliser")(output)
+
+
+def normalise_input(part: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    """Forward pre-hook of a layer with a normaliser before it."""
+    return (part.get_submodule("normaliser")(given[0]), *given[1:])
+
+
+def untouched(normaliser: torch.nn.Module) -> bool:
+    """Whether scale and shift are still what they began as."""
+    return all(
+        bool((value == (1.0 if name == "weight" else 0.0)).all()) for name, value in normaliser.named_parameters()
+    )
+
+
+def remove(part: torch.nn.Module, name: str) -> None:
+    """Take the normaliser and its hook out of a layer."""
+    for store in ("_forward_hooks", "_forward_pre_hooks"):
+        hooks = getattr(part, store)
+        for key in [key for key, hook in hooks.items() if hook in (normalise_output, normalise_input)]:
+            del hooks[key]
+    delattr(part, name)
