@@ -94,7 +94,7 @@ BAD_ARRAYS: dict[str, tuple[Callable[[Arrays], Arrays], str]] = {
     "NaN": (changed("observations", with_value((7, 2), np.nan)), "observations: row 7, column 2 is nan"),
     "infinity": (changed("rewards", with_value((9,), np.inf)), "rewards: row 9 is inf"),
     "too large": (changed("rewards", lambda a: np.abs(a.astype(float)) * 1e300), "rewards: row 0 is inf"),
-    "integers": (changed("actions", lambda a: a.astype(int)), "actions: type int64 where floats belong"),
+    "integers": (changed("actions", lambda a: a.astype(int)), "actions: 3 integers a row, where a discrete action is"),
     "text": (changed("rewards", lambda a: a.astype("S8")), "rewards: type |S8 where floats belong"),
     "flags of text": (changed("terminals", lambda a: a.astype("S5")), "terminals: type |S5 where booleans belong"),
     "flag of 2": (changed("terminals", lambda a: a + np.arange(ROWS)), "terminals: row 2 is 2, neither 0 nor 1"),

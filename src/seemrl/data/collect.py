@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from seemrl.data.dataset import RANKS, Dataset
+from seemrl.data.arrays import RANKS
+from seemrl.data.dataset import Dataset
 from seemrl.data.mantissa import MANTISSA_BITS, round_mantissa
 from seemrl.data.refusals import refusal
 from seemrl.errors import MissingPartError

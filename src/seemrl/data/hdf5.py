@@ -9,6 +9,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from seemrl.data.refusals import refusal
 from seemrl.errors import InputError
@@ -21,6 +22,7 @@ Float observations compress about 1.1 to 10 times, constant flags about 1000 tim
 honest files stay far below; a file that declares more would fill the memory with values that are not in it.
 """
 
+ROWS_IN_BLOCK = 2**16
 _SHOWN_KEYS = 12
 _RAISED_BY_H5PY = (OSError, RuntimeError, ValueError, TypeError, LookupError, ArithmeticError)
 
@@ -83,6 +85,22 @@ def check_declared_size(path: Path, datasets: Mapping[str, Any]) -> None:
             f"{largest}: declares shape {datasets[largest].shape}, {declared[largest]} bytes, "
             f"in a file of {size} bytes; the file is damaged or its arrays were never written",
         )
+
+
+def read_numbers(dataset: Any, shape: tuple[int, ...]) -> NDArray[Any]:
+    """The values of an HDF5 dataset in this shape; floats come as float32, converted block by block.
+
+    A value beyond float32's range becomes infinite.
+    """
+    if dataset.dtype.kind != "f" or dataset.dtype == np.float32:
+        return np.reshape(dataset[()], shape)
+    values = np.empty(shape, dtype=np.float32)
+    rows = max(ROWS_IN_BLOCK, (dataset.chunks or (0,))[0])
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, shape[0], rows):
+            block = values[start : start + rows]
+            block[:] = np.reshape(dataset[start : start + rows], block.shape)
+    return values
 
 
 def scalar_attributes(file: Any) -> dict[str, float | int | str]:

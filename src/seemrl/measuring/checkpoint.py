@@ -159,6 +159,8 @@ def _policy(
     """The policy, and the rows on which it can be asked."""
     if config.policy == "greedy":
         return "greedy", rows
+    if data.discrete:
+        raise InputError(f"--policy {config.policy}: the actions in {config.data} are discrete; give --policy greedy")
     if config.policy == "uniform":
         return uniform_policy(data, config.seed), rows
     if config.policy == "data":
@@ -179,7 +181,7 @@ def _policy(
 def _batch(config: MeasureConfig, data: Dataset, rows: np.ndarray) -> Batch:
     mean, deviation = data.observation_statistics() if config.normalize_observations else (np.float32(0), np.float32(1))
     actions = data.actions[rows]
-    if config.policy == "greedy":
+    if config.policy == "greedy" and not data.discrete:
         if actions.shape[1] != 1 or (actions != np.round(actions)).any() or actions.min() < 0:
             raise InputError(
                 f"--policy greedy: the actions in {config.data} are not indices; store them as whole numbers, (rows, 1)"
