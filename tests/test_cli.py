@@ -146,9 +146,9 @@ BAD_FILES = {
     no_file: "no such file",
     a_directory: "a directory",
     an_empty_file: "an empty file",
-    a_text: "not an HDF5 file",
+    a_text: "neither HDF5, npz, Parquet nor Arrow",
     half_a_file: "damaged or incomplete HDF5 file",
-    a_pickle: "not an HDF5 file",
+    a_pickle: "a pickle, which can run code when it is read",
 }
 
 
@@ -211,7 +211,7 @@ BAD_COMMANDS: dict[str, str] = {
     "--frob": "unknown command '--frob'; the commands are",
     "data frob": "unknown command 'data frob'; the commands are",
     "\x1b[31m": "unknown command '?[31m'; the commands are",
-    "train": "--data: no data file given; name an HDF5 file in D4RL's layout",
+    "train": "--data: no data file given; name one: D4RL or d3rlpy HDF5, npz,",
     "train --resume": "--resume: which run? name its directory with --out",
     "train --resume --out": "--resume: which run? name its directory with --out",
     "train --resume --out missing": "missing: no such run directory",

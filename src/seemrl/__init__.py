@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from seemrl.data.d4rl import load_d4rl
     from seemrl.data.dataset import Dataset
+    from seemrl.data.loading import load
     from seemrl.errors import InputError, MissingPartError
     from seemrl.instrument.batch import Batch
     from seemrl.instrument.forecast import Forecast, forecast
@@ -23,6 +24,7 @@ __all__ = [
     "MissingPartError",
     "Reading",
     "forecast",
+    "load",
     "load_d4rl",
     "measure",
 ]
@@ -35,6 +37,7 @@ _HOMES = {
     "MissingPartError": "seemrl.errors",
     "Reading": "seemrl.instrument.reading",
     "forecast": "seemrl.instrument.forecast.outlook",
+    "load": "seemrl.data.loading",
     "load_d4rl": "seemrl.data.d4rl",
     "measure": "seemrl.instrument.measure",
 }

@@ -136,7 +136,7 @@ def _collect(arguments: Sequence[str]) -> None:
 
 VERBS = {
     "demo": Verb("watch a run diverge, its forecast and its cure, in about 80 seconds", _demo),
-    "train": Verb("train an offline agent on an HDF5 file, with readings and forecasts", _train),
+    "train": Verb("train an offline agent on a file of transitions, with readings and forecasts", _train),
     "report": Verb("write one HTML page about one or several runs", _report),
     "data collect": Verb("collect transitions in a Gymnasium environment", _collect),
     "measure": Verb("read a saved PyTorch critic: does it feed itself, and how fast?", _measure),

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from seemrl.data import d4rl, hdf5
+from seemrl.data import d4rl, hdf5, sizes
 from seemrl.data.d4rl import load_d4rl, save_d4rl
 from seemrl.data.dataset import Dataset
 from seemrl.errors import InputError
@@ -213,7 +213,7 @@ def corrupt_chunk(path: Path) -> None:
     ("spoil", "words"),
     [
         (missing, "no such file"),
-        (directory, "a directory; give the HDF5 file"),
+        (directory, "a directory; give the file"),
         (fifo, "not a regular file"),
         (empty, "an empty file"),
         (text, "not an HDF5 file"),
@@ -403,7 +403,7 @@ def test_constant_data_compressed_a_hundredfold_is_read(tmp_path, monkeypatch):
     arrays = {key: np.zeros((rows, *array.shape[1:]), array.dtype) for key, array in transitions().items()}
     save_d4rl(dataset_of(arrays), tmp_path / "a.hdf5")
     assert len(load_d4rl(tmp_path / "a.hdf5")) == rows
-    monkeypatch.setattr(hdf5, "ALWAYS_ALLOWED_BYTES", 0)
+    monkeypatch.setattr(sizes, "ALWAYS_ALLOWED_BYTES", 0)
     assert "declares shape" in refusal_of(tmp_path / "a.hdf5")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import h5py
 
+from seemrl.data.attributes import scalar_attributes, write_attributes
 from seemrl.data.columns import OPTIONAL, REQUIRED, Columns, Declared, check_declared, converted, missing_key
 from seemrl.data.dataset import Dataset
 from seemrl.data.hdf5 import (
@@ -16,7 +17,6 @@ from seemrl.data.hdf5 import (
     dataset_of,
     open_hdf5,
     read_numbers,
-    scalar_attributes,
     shown_keys,
 )
 from seemrl.data.refusals import refusal
@@ -65,7 +65,7 @@ def read_d4rl(path: Path) -> Columns:
         shapes = check_declared(path, declared)
         check_declared_size(path, stored)
         arrays = {key: converted(path, key, read_numbers(item, shapes[key])) for key, item in stored.items()}
-        attributes = scalar_attributes(file)
+        attributes = scalar_attributes(file, path)
     environment = attributes.pop("environment", None)
     if environment is not None and not isinstance(environment, str):
         raise refusal(path, f"attribute environment: {environment} where a Gymnasium id belongs; store it as text")
@@ -99,5 +99,4 @@ def _write(dataset: Dataset, path: Path) -> None:
         for key, array in dataset.arrays().items():
             chunks = (min(len(array), ROWS_IN_CHUNK), 1)[: array.ndim]  # a column each compresses a tenth better
             file.create_dataset(key, data=array, chunks=chunks, compression="gzip", shuffle=True, track_times=False)
-        for name in sorted(attributes):
-            file.attrs[name] = attributes[name]
+        write_attributes(file, attributes)

@@ -24,7 +24,7 @@ from seemrl.data.arrays import (
 from seemrl.data.refusals import refusal
 
 SubsetUnit = Literal["transitions", "episodes"]
-SaveFormat = Literal["d4rl"]
+SaveFormat = Literal["d4rl", "minari"]
 
 STANDARD_DEVIATION_FLOOR = 1e-3
 """Added to each observation's standard deviation, as TD3+BC does (Fujimoto and Gu, 2021, arXiv 2106.06860)."""
@@ -155,8 +155,8 @@ class Dataset:
         """Write the data set; `seemrl.load` reads back the same arrays, environment and attributes.
 
         Args:
-            path: The file to write or replace.
-            format: "d4rl" (HDF5), the default where the name ends in .hdf5 or .h5.
+            path: A file to write or replace ("d4rl"), or a new directory ("minari").
+            format: "d4rl" (HDF5), the default where the name ends in .hdf5 or .h5; or "minari" (Minari 0.5).
 
         Raises:
             InputError: The format is neither given nor told by the name, or the place cannot be written.

@@ -20,3 +20,9 @@ def one_line(text: str) -> str:
     """The text with every run of white space made one space and every unprintable character made ``?``."""
     joined = " ".join(text.split())
     return "".join(character if character.isprintable() else "?" for character in joined)
+
+
+def valid_unicode(text: str | bytes) -> str:
+    """Text as it can be printed and stored again; libraries give bytes or surrogates for what is not UTF-8."""
+    encoded = text.encode("utf-8", "replace") if isinstance(text, str) else text
+    return encoded.decode("utf-8", "replace")

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from seemrl.data.d4rl import load_d4rl
 from seemrl.data.dataset import Dataset
+from seemrl.data.loading import load
 from seemrl.errors import InputError
 from seemrl.instrument.batch import Batch
 from seemrl.instrument.forecast.outlook import forecast
@@ -68,7 +68,7 @@ def read_checkpoint(config: MeasureConfig) -> Answer:
         InputError: anything the user gave does not fit; one line says what.
     """
     _check(config)
-    data = load_d4rl(config.data)
+    data = load(config.data)
     factory = find_factory("--critic", config.critic)
     notes: list[str] = []
     critic = _module(factory, config.critic_arguments, data if config.policy != "greedy" else None, notes)

@@ -20,7 +20,8 @@ class TrainConfig:
     """
 
     data: str = ""
-    """HDF5 file in D4RL's layout; required, except with --resume."""
+    """D4RL or d3rlpy HDF5, npz, OGBench npz, Parquet, Arrow, or a Minari directory or id; required, except with
+    --resume."""
     out: str = ""
     """Run directory; default: runs/<data>-<agent>-seed<seed>."""
     agent: Literal["td3_bc"] = "td3_bc"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from seemrl.data.d4rl import load_d4rl
 from seemrl.data.dataset import Dataset, check_actions_in_box
+from seemrl.data.loading import FORMATS, load
 from seemrl.errors import InputError, MissingPartError
 from seemrl.training.config import TrainConfig
 from seemrl.training.evaluation import ActionBox, action_box, make_environment
@@ -34,8 +34,8 @@ def open_run(config: TrainConfig, notify: Callable[[str], object], data: Dataset
     config = config.with_cadences()
     if data is None:
         if not config.data:
-            raise InputError("--data: no data file given; name an HDF5 file in D4RL's layout")
-        data = load_d4rl(config.data)
+            raise InputError(f"--data: no data file given; name one: {FORMATS}")
+        data = load(config.data)
     environment, box = _environment(config, data, notify)
     check_actions_in_box(data, np.asarray(box.low), np.asarray(box.high))
     path = run_path(config)
