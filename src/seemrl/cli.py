@@ -134,10 +134,17 @@ def _collect(arguments: Sequence[str]) -> None:
     run_collect(_parse(CollectConfig, "data collect", arguments))
 
 
+def _info(arguments: Sequence[str]) -> None:
+    from seemrl.inspection.command import InfoConfig, run_info
+
+    run_info(_parse(InfoConfig, "data info", arguments))
+
+
 VERBS = {
     "demo": Verb("watch a run diverge, its forecast and its cure, in about 80 seconds", _demo),
     "train": Verb("train an offline agent on a file of transitions, with readings and forecasts", _train),
     "report": Verb("write one HTML page about one or several runs", _report),
+    "data info": Verb("tell what a data set holds, and what in it makes critics diverge", _info),
     "data collect": Verb("collect transitions in a Gymnasium environment", _collect),
     "measure": Verb("read a saved PyTorch critic: does it feed itself, and how fast?", _measure),
 }

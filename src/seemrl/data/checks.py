@@ -1,6 +1,6 @@
 """What in a data set makes critics diverge, or is a mistake in its making: functions from a `Dataset` to findings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -103,6 +103,29 @@ def timeouts_as_terminals(dataset: Dataset) -> Finding | None:
         remedy="if these were cut by the limit, clear terminals in their last rows and set timeouts instead",
         count=count,
         row=int(last[at_limit][0]),
+    )
+
+
+def not_finite(counts: Mapping[str, int], sizes: Mapping[str, int], rows: int) -> Finding | None:
+    """Values that are NaN or infinite, which a `Dataset` cannot hold.
+
+    Args:
+        counts: How many there are, by key of the file.
+        sizes: How many values there are in all.
+        rows: Transitions that have one.
+    """
+    if not any(counts.values()):
+        return None
+    worst = max(counts, key=lambda key: counts[key] / sizes[key])
+    return Finding(
+        name="not_finite",
+        severity="warning",
+        key=worst,
+        problem=f"{sum(counts.values()):,} values are NaN or infinite, most in {worst}: "
+        f"{100 * counts[worst] / sizes[worst]:.3g}%",
+        consequence="one of them makes every weight NaN; the numbers here leave those rows out, training refuses them",
+        remedy="remove or repair these transitions",
+        count=rows,
     )
 
 
