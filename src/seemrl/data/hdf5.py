@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from seemrl.data.refusals import refusal, valid_unicode
+from seemrl.data.refusals import refusal, shortened, valid_unicode
 from seemrl.data.sizes import check_size
 from seemrl.errors import InputError
 
@@ -42,7 +42,7 @@ def open_hdf5(path: Path) -> Generator[Any, None, None]:
     except MemoryError as error:
         raise refusal(path, "does not fit into memory; give a smaller file") from error
     except _RAISED_BY_H5PY as error:
-        raise refusal(path, f"damaged or incomplete HDF5 file ({error}); fetch or write it again") from error
+        raise refusal(path, f"damaged or incomplete HDF5 file ({shortened(error)}); fetch or write it again") from error
 
 
 def item_of(group: Any, path: Path, key: str, label: str | None = None) -> Any:

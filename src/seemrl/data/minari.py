@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from seemrl.data.columns import Columns
 from seemrl.data.minari_episodes import Episodes, arrow_episodes, hdf5_episodes
-from seemrl.data.refusals import refusal, valid_unicode
+from seemrl.data.refusals import refusal, shortened, valid_unicode
 from seemrl.data.spaces import Leaf, leaves
 
 FORMAT = "Minari"
@@ -62,7 +62,9 @@ def read_minari(directory: Path) -> Columns:
     elif format in ("arrow", "parquet"):
         episodes = arrow_episodes(directory, format, observations, actions)
     else:
-        raise refusal(directory / METADATA, f"data_format: {format!r}, where hdf5, arrow or parquet belongs")
+        raise refusal(
+            directory / METADATA, f"data_format: {format!r}, where hdf5, arrow or parquet belongs; fetch it again"
+        )
     attributes = _attributes(directory, metadata)
     environment = attributes.pop("environment", None) or _environment(metadata)
     if len(actions) == 1 and len(actions[0].counts) == 1 and OWN not in metadata:
@@ -94,7 +96,7 @@ def _metadata(path: Path) -> dict[str, Any]:
             raise refusal(path, "larger than any metadata; fetch the data set again")
         metadata = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise refusal(path, f"not Minari's metadata ({error}); fetch or write the data set again") from error
+        raise refusal(path, f"not Minari's metadata ({shortened(error)}); fetch or write the data set again") from error
     if not isinstance(metadata, dict):
         raise refusal(path, "not Minari's metadata (no JSON object); fetch or write the data set again")
     return metadata
@@ -106,7 +108,7 @@ def _leaves(directory: Path, metadata: Mapping[str, Any], key: str) -> list[Leaf
     try:
         found = leaves(metadata[key])
     except ValueError as error:
-        raise refusal(directory / METADATA, f"{key}: {error}") from error
+        raise refusal(directory / METADATA, f"{key}: {error}; store vectors of numbers") from error
     if key == "action_space" and any(leaf.counts for leaf in found) and (len(found) > 1 or len(found[0].counts) > 1):
         raise refusal(directory / METADATA, f"{key}: several discrete actions at once; number their combinations")
     return found

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from seemrl.data.columns import converted
 from seemrl.data.hdf5 import check_declared_size, dataset_of, item_of, open_hdf5, shown_keys
-from seemrl.data.refusals import refusal
+from seemrl.data.refusals import refusal, shortened
 from seemrl.data.spaces import Leaf
-from seemrl.data.tables import PURPOSE, import_arrow
+from seemrl.data.tables import PURPOSE, arrow_table, import_arrow, parquet_table
 from seemrl.errors import InputError
 
 _GROUP = re.compile(r"episode_(0|[1-9][0-9]{0,9})\Z")
@@ -81,8 +81,6 @@ def arrow_episodes(directory: Path, format: str, observations: Sequence[Leaf], a
         MissingPartError: pyarrow is not installed.
     """
     arrow = import_arrow(PURPOSE)
-    import pyarrow.dataset
-
     numbers = sorted(
         int(entry.name) for entry in directory.iterdir() if entry.is_dir() and _DIRECTORY.match(entry.name)
     )
@@ -91,15 +89,17 @@ def arrow_episodes(directory: Path, format: str, observations: Sequence[Leaf], a
     parts: list[dict[str, list[_Part]]] = []
     for number in numbers:
         place = directory / str(number)
-        files = sorted(map(str, place.glob(f"*.{format}")))
         try:
-            table: Any = pyarrow.dataset.dataset(files, format=format).to_table(use_threads=False)
+            tables = [_table(file, format) for file in sorted(place.glob(f"*.{format}"))]
+            table = arrow.concat_tables(tables)
             table.validate(full=True)
             parts.append(_arrow_parts(place, table.combine_chunks(), observations, actions))
         except InputError:
             raise
         except (arrow.ArrowException, OSError, ValueError, TypeError, LookupError, MemoryError) as error:
-            raise refusal(place, f"damaged or incomplete {format} file ({error}); fetch the data set again") from error
+            raise refusal(
+                place, f"damaged or incomplete {format} file ({shortened(error)}); fetch the data set again"
+            ) from error
     return _assembled(directory, parts)
 
 
@@ -121,6 +121,13 @@ def _hdf5_parts(
         "actions": [stored("actions", leaf) for leaf in actions],
         **{key: [stored(name, Leaf((), ()))] for name, key in _STEPS.items()},
     }
+
+
+def _table(file: Path, format: str) -> Any:
+    """A file of one episode; pyarrow.dataset would crash on some that are damaged."""
+    if format == "arrow":
+        return arrow_table(file)
+    return parquet_table(file, lambda columns: [name for name in columns if name != "infos"])
 
 
 def _arrow_parts(

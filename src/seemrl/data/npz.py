@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seemrl.data.columns import OPTIONAL, REQUIRED, Columns, Declared, check_declared, converted, missing_key
-from seemrl.data.refusals import refusal, valid_unicode
+from seemrl.data.refusals import refusal, shortened, valid_unicode
 from seemrl.data.sizes import check_size
 from seemrl.errors import InputError
 
@@ -103,7 +103,7 @@ def open_npz(path: Path) -> Generator[Archive, None, None]:
     except MemoryError as error:
         raise refusal(path, "does not fit into memory; give a smaller file") from error
     except _RAISED_BY_ZIP as error:
-        raise refusal(path, f"damaged or incomplete npz file ({error}); fetch or write it again") from error
+        raise refusal(path, f"damaged or incomplete npz file ({shortened(error)}); fetch or write it again") from error
 
 
 def read_npz(path: Path) -> Columns:
@@ -135,5 +135,5 @@ def _header(path: Path, key: str, stream: Any) -> tuple[tuple[int, ...], np.dtyp
     except InputError:
         raise
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError, LookupError, ArithmeticError) as error:
-        raise refusal(path, f"{key}: not a NumPy array ({error}); write it with numpy.savez") from error
+        raise refusal(path, f"{key}: not a NumPy array ({shortened(error)}); write it with numpy.savez") from error
     return shape, dtype

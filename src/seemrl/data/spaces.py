@@ -78,7 +78,7 @@ def leaves(space: object) -> list[Leaf]:
             space = json.loads(space)
         found = list(_leaves(space, ()))
     except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise ValueError(f"not a space that Minari writes ({type(error).__name__}: {error})") from error
+        raise ValueError(f"not a space that Minari writes ({type(error).__name__})") from error
     if not 0 < sum(leaf.size for leaf in found) <= LARGEST_SPACE:
         raise ValueError(f"a space of {sum(leaf.size for leaf in found)} numbers")
     return found
@@ -94,7 +94,7 @@ def _leaves(space: Any, path: tuple[str | int, ...]) -> Iterator[Leaf]:
     elif kind == "Box":
         shape = _sizes(space["shape"])
         if len(shape) >= 3 and space["dtype"] == "uint8":
-            raise ValueError("images, which are not supported; store features")
+            raise ValueError("images, which are not supported")
         yield Leaf(path, shape)
     elif kind == "MultiBinary":
         yield Leaf(path, _sizes(space["n"] if isinstance(space["n"], list) else [space["n"]]))
@@ -107,7 +107,7 @@ def _leaves(space: Any, path: tuple[str | int, ...]) -> Iterator[Leaf]:
             raise ValueError("MultiDiscrete with starts of another length")
         yield Leaf(path, (len(counts),), counts, tuple(map(int, starts)))
     else:
-        raise ValueError(f"a {kind} space, which holds no numbers; store a Box, Discrete, Dict or Tuple")
+        raise ValueError(f"a {kind} space, which holds no numbers")
 
 
 _NESTED: Mapping[str, Callable[[Any], list[tuple[str | int, Any]]]] = {
@@ -119,5 +119,5 @@ _NESTED: Mapping[str, Callable[[Any], list[tuple[str | int, Any]]]] = {
 def _sizes(values: Any) -> tuple[int, ...]:
     sizes = tuple(map(int, values))
     if any(not 0 <= size <= LARGEST_SPACE for size in sizes):
-        raise ValueError(f"sizes {sizes}")
+        raise ValueError(f"sizes {sizes}, not 0 to {LARGEST_SPACE}")
     return sizes

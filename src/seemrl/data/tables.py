@@ -1,7 +1,7 @@
 """Parquet files and Arrow tables with named columns: what a warehouse exports. Needs pyarrow (extra ``data``)."""
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from seemrl.data.arrays import RANKS
 from seemrl.data.columns import Columns, Declared, check_declared, converted, missing_key
-from seemrl.data.refusals import refusal
+from seemrl.data.refusals import refusal, shortened
 from seemrl.data.sizes import check_size
 from seemrl.data.table_columns import find_columns, table_array
 from seemrl.errors import InputError, MissingPartError
@@ -18,17 +18,17 @@ from seemrl.errors import InputError, MissingPartError
 PARQUET = "Parquet"
 ARROW = "Arrow"
 PURPOSE = "reading Parquet and Arrow files"
-BYTES_OF_A_VALUE = 8
+ROWS_IN_PIECE = 2**16
 
 
 def read_parquet(path: Path) -> Columns:
     """The transitions of a Parquet file; see `columns_of_table` for its columns."""
-    return _read(path, PARQUET, _parquet_table)
+    return _read(path, PARQUET, _wanted_columns)
 
 
 def read_arrow(path: Path) -> Columns:
     """The transitions of an Arrow file (Feather 2) or stream; see `columns_of_table` for its columns."""
-    return _read(path, ARROW, _arrow_table)
+    return _read(path, ARROW, arrow_table)
 
 
 def columns_of_table(path: Path, format: str, table: Any) -> Columns:
@@ -68,7 +68,9 @@ def _read(path: Path, format: str, read_table: Callable[[Path], Any]) -> Columns
     except (MemoryError, arrow.ArrowMemoryError) as error:
         raise refusal(path, "does not fit into memory; give a smaller file") from error
     except (arrow.ArrowException, OSError, ValueError, TypeError, LookupError, OverflowError) as error:
-        raise refusal(path, f"damaged or incomplete {format} file ({error}); fetch or write it again") from error
+        raise refusal(
+            path, f"damaged or incomplete {format} file ({shortened(error)}); fetch or write it again"
+        ) from error
 
 
 def import_arrow(purpose: str) -> Any:
@@ -83,20 +85,34 @@ def import_arrow(purpose: str) -> Any:
         raise MissingPartError("pyarrow", "data", purpose) from error
 
 
-def _parquet_table(path: Path) -> Any:
+def _wanted_columns(path: Path) -> Any:
+    def wanted(columns: Sequence[str]) -> list[str]:
+        return [name for names in find_columns(path, columns).values() for name in names]
+
+    return parquet_table(path, wanted)
+
+
+def parquet_table(path: Path, wanted: Callable[[Sequence[str]], Sequence[str]]) -> Any:
+    """Some columns of a Parquet file, read piece by piece: what it declares says little about what unpacks.
+
+    Raises:
+        InputError: They unpack to too much for the file.
+    """
+    arrow = importlib.import_module("pyarrow")
     parquet = importlib.import_module("pyarrow.parquet")
     with parquet.ParquetFile(path) as file:
-        groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
-        values: dict[str, int] = {}
-        for group in groups:
-            for column in map(group.column, range(group.num_columns)):
-                values[column.path_in_schema] = values.get(column.path_in_schema, 0) + column.num_values
-        check_size(path, {name: ((count,), BYTES_OF_A_VALUE * count) for name, count in values.items()})
-        wanted = find_columns(path, file.schema_arrow.names)
-        return file.read(columns=[name for names in wanted.values() for name in names], use_threads=False)
+        names = wanted(file.schema_arrow.names)
+        pieces: list[Any] = []
+        for piece in file.iter_batches(batch_size=ROWS_IN_PIECE, columns=names, use_threads=False):
+            pieces.append(piece)
+            rows = sum(map(len, pieces))
+            check_size(path, {"all columns": ((rows, len(names)), sum(piece.nbytes for piece in pieces))})
+        schema = arrow.schema([file.schema_arrow.field(name) for name in names])
+        return arrow.Table.from_batches(pieces, schema=pieces[0].schema if pieces else schema)
 
 
-def _arrow_table(path: Path) -> Any:
+def arrow_table(path: Path) -> Any:
+    """All columns of an Arrow file or stream."""
     arrow = importlib.import_module("pyarrow")
     with arrow.OSFile(str(path)) as file:
         is_file = bytes(file.read(6)) == b"ARROW1"
