@@ -1,3 +1,4 @@
+import contextlib
 import importlib.util
 import os
 import subprocess
@@ -10,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seemrl.data import collect
-from seemrl.data.collect import collect_random
+from seemrl.data import collect as collecting
+from seemrl.data.collect import collect
 from seemrl.data.command import CollectConfig, run_collect
 from seemrl.data.d4rl import load_d4rl
 from seemrl.data.embedded import load_embedded_hopper
+from seemrl.data.environments import register_environments
 from seemrl.data.mantissa import round_mantissa
 from seemrl.errors import InputError, MissingPartError
 
@@ -51,6 +53,12 @@ class Grid(Counter):
         self.action_space = gymnasium.spaces.Discrete(4)
 
 
+class Pair(Counter):
+    def __init__(self):
+        super().__init__()
+        self.action_space = gymnasium.spaces.MultiDiscrete([2, 3])
+
+
 class Image(Counter):
     observation_space = gymnasium.spaces.Box(0, 255, (8, 8, 3), np.uint8)
 
@@ -60,12 +68,16 @@ TOYS = {
     "Unbounded-v0": lambda: Counter(-np.inf, np.inf),
     "Double-v0": lambda: Counter(dtype=np.float64),
     "Grid-v0": Grid,
+    "Pair-v0": Pair,
     "Image-v0": Image,
 }
 
 
 @pytest.fixture(autouse=True)
 def toys(monkeypatch):
+    for package in ("PointMaze", "Sepsis/"):  # they register themselves once, when first imported
+        with contextlib.suppress(MissingPartError):
+            register_environments(package, "a test")
     registry = dict(gymnasium.registry)
     for name, entry_point in TOYS.items():
         gymnasium.register(f"SeemrlTest/{name}", entry_point)
@@ -75,7 +87,7 @@ def toys(monkeypatch):
 
 
 def toy(transitions=10, seed=0, **options):
-    return collect_random("SeemrlTest/Counter-v0", transitions, seed, **options)
+    return collect("SeemrlTest/Counter-v0", transitions, seed, **options)
 
 
 # Rounding
@@ -159,14 +171,14 @@ def test_the_seed_decides_the_data():
 
 @needs_mujoco
 def test_the_same_seed_gives_the_same_hopper():
-    first, second = (collect_random("Hopper-v5", 150, 7) for _ in range(2))
+    first, second = (collect("Hopper-v5", 150, 7) for _ in range(2))
     assert first.fingerprint() == second.fingerprint()
 
 
 @needs_mujoco
 def test_the_embedded_data_is_what_its_command_collects():
     embedded = load_embedded_hopper()
-    fresh = collect_random("Hopper-v5", 200, 0, mantissa_bits=15)
+    fresh = collect("Hopper-v5", 200, 0, mantissa_bits=15)
     np.testing.assert_array_equal(fresh.actions, embedded.actions[:200])
     for key in ("observations", "next_observations", "rewards"):
         np.testing.assert_allclose(getattr(fresh, key), getattr(embedded, key)[:200], rtol=2**-15, atol=1e-5)
@@ -180,7 +192,7 @@ def test_the_embedded_data_is_what_its_command_collects():
         ("", "not a usable Gymnasium environment"),
         ("no_such_module:Some-v0", "not a usable Gymnasium environment"),
         ("two\nlines", "not a usable Gymnasium environment"),
-        ("SeemrlTest/Grid-v0", "discrete actions are not supported yet"),
+        ("SeemrlTest/Pair-v0", "is neither a Box nor Discrete"),
         ("SeemrlTest/Unbounded-v0", "is not a bounded float32 Box of one axis"),
         ("SeemrlTest/Double-v0", "is not a bounded float32 Box of one axis"),
         ("SeemrlTest/Image-v0", "observation space .* is not a Box of one axis"),
@@ -188,7 +200,7 @@ def test_the_embedded_data_is_what_its_command_collects():
 )
 def test_an_unusable_environment_is_refused_in_one_line(environment, words):
     with pytest.raises(InputError, match=words) as caught:
-        collect_random(environment, 5, 0)
+        collect(environment, 5, 0)
     assert str(caught.value).isprintable()
 
 
@@ -199,6 +211,7 @@ def test_an_unusable_environment_is_refused_in_one_line(environment, words):
         ({"transitions": 10**17}, "do not fit into memory"),
         ({"seed": -1}, "seed -1 is out of range"),
         ({"seed": 2**63}, "out of range"),
+        ({"noise": -1.0}, "noise -1.0 is no standard deviation"),
         ({"mantissa_bits": 24}, "cannot keep 24 mantissa bits"),
     ],
 )
@@ -222,6 +235,151 @@ def test_missing_mujoco_is_named_with_its_pip_line(monkeypatch):
         toy()
 
 
+# Discrete actions and structured observations
+
+
+def test_discrete_actions_are_recorded_from_zero():
+    dataset = collect("SeemrlTest/Grid-v0", 60, 0)
+    assert dataset.discrete
+    assert dataset.action_count == 4
+    assert set(dataset.actions) == {0, 1, 2, 3}
+
+
+class Shifted(gymnasium.Env):
+    """Actions 5 to 7, which it checks; observes a dictionary and a choice."""
+
+    observation_space = gymnasium.spaces.Dict(
+        {"b": gymnasium.spaces.Box(0, 9, (2,)), "a": gymnasium.spaces.Discrete(3, start=1)}
+    )
+
+    action_space = gymnasium.spaces.Discrete(3, start=5)
+
+    def __init__(self):
+        self.counter = Counter()
+
+    def observed(self):
+        return {"b": np.array([self.counter.count, 7], np.float32), "a": 1 + self.counter.count % 3}
+
+    def reset(self, *, seed=None, options=None):
+        self.counter.reset(seed=seed)
+        return self.observed(), {}
+
+    def step(self, action):
+        assert self.action_space.contains(action)
+        _, reward, terminal, timeout, info = self.counter.step(action)
+        return self.observed(), reward, terminal, timeout, info
+
+
+def test_structured_observations_are_flattened_alphabetically():
+    gymnasium.register("SeemrlTest/Shifted-v0", Shifted)
+    dataset = collect("SeemrlTest/Shifted-v0", 30, 0)
+    np.testing.assert_array_equal(dataset.observations[:3], [[1, 0, 0, 0, 7], [0, 1, 0, 1, 7], [0, 0, 1, 2, 7]])
+    assert set(dataset.actions) == {0, 1, 2}
+
+
+# The maze
+
+
+@pytest.fixture
+def few_references(monkeypatch):
+    monkeypatch.setattr(collecting, "REFERENCE_EPISODES", 3)
+
+
+@pytest.mark.parametrize(("maze", "goals"), [("UMaze", "play"), ("Medium", "diverse"), ("Large", "play")])
+def test_the_waypoint_controller_reaches_its_goals(few_references, maze, goals):
+    pytest.importorskip("gymnasium_robotics")
+    limit = {"UMaze": 300, "Medium": 600, "Large": 800}[maze]
+    dataset = collect(f"PointMaze_{maze}-v3", 2 * limit, 0, policy="waypoint", goals=goals)
+    assert [stop - start for start, stop in dataset.episodes()] == [limit, limit]
+    for start, stop in dataset.episodes():
+        assert dataset.rewards[start:stop].sum() > 0.2 * limit  # 1 a step at the goal
+        assert dataset.rewards[stop - 1] == 1
+    assert float(dataset.attributes["behaviour_return"]) > 2 * float(dataset.attributes["random_return"])
+    assert not dataset.terminals.any()
+
+
+def test_maze_observations_are_in_alphabetical_order(few_references):
+    pytest.importorskip("gymnasium_robotics")
+    dataset = collect("PointMaze_UMaze-v3", 50, 3, policy="waypoint")
+    achieved, goal, position = (dataset.observations[:, part] for part in (slice(0, 2), slice(2, 4), slice(4, 6)))
+    np.testing.assert_array_equal(achieved, position)
+    assert (goal == goal[0]).all()
+
+
+def test_the_maze_of_a_seed_is_the_same_again(few_references):
+    pytest.importorskip("gymnasium_robotics")
+    first, second, other = (collect("PointMaze_UMaze-v3", 400, seed, policy="waypoint") for seed in (1, 1, 2))
+    assert first.fingerprint() == second.fingerprint() != other.fingerprint()
+    assert first.attributes == second.attributes
+
+
+def test_an_actor_plays_in_the_maze_as_it_was_recorded():
+    pytest.importorskip("gymnasium_robotics")
+    from seemrl.training.evaluation import make_environment
+
+    environment = make_environment("PointMaze_UMaze-v3")
+    assert environment.observation_space.shape == (8,)
+    observation, _ = environment.reset(seed=0)
+    np.testing.assert_array_equal(observation[:2], observation[4:6])
+    environment.close()
+
+
+# The hospital
+
+
+def test_clinicians_are_recorded_with_states_as_numbers():
+    pytest.importorskip("icu_sepsis")
+    dataset = collect("Sepsis/ICU-Sepsis-v2", 3000, 0, policy="clinician")
+    assert dataset.action_count == 25
+    assert dataset.observation_size == 47
+    np.testing.assert_array_equal(dataset.rewards[~dataset.terminals], 0)
+    assert set(dataset.rewards[dataset.terminals]) == {0, 1}
+    # Choudhary et al. (2024) report 0.78 for the clinicians and for random actions; 300 episodes have an error of 0.024
+    assert abs(float(dataset.attributes["behaviour_return"]) - 0.78) < 0.1
+    assert abs(float(dataset.attributes["random_return"]) - 0.78) < 0.17
+
+
+def test_clinicians_act_as_their_distribution_says():
+    pytest.importorskip("icu_sepsis")
+    from seemrl.data.behaviours import ClinicianBehaviour
+    from seemrl.data.environments import make_task
+
+    task = make_task("Sepsis/ICU-Sepsis-v2", "a test")
+    clinician = ClinicianBehaviour(task, 0)
+    patients = task.simulator.unwrapped.expert_policy[:713]  # the last three states end an episode
+    state = int(np.argmin(patients.max(axis=1)))  # where they agree least
+    expected = patients[state]
+    drawn = np.bincount([clinician.act(state) for _ in range(4000)], minlength=25) / 4000
+    assert np.abs(drawn - expected).max() < 5 * np.sqrt(0.25 / 4000)
+    assert (drawn[expected == 0] == 0).all()
+    task.simulator.close()
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        ("waypoint", "no PointMaze, which --policy waypoint needs"),
+        ("clinician", "no ICU-Sepsis, which --policy clinici"),
+    ],
+)
+def test_a_policy_in_another_environment_is_refused(policy, words):
+    with pytest.raises(InputError, match=words):
+        toy(policy=policy)
+
+
+@pytest.mark.parametrize(
+    ("package", "environment", "extra"),
+    [
+        ("gymnasium_robotics", "PointMaze_UMaze-v3", "maze"),
+        ("icu_sepsis", "Sepsis/ICU-Sepsis-v2", "sepsis"),
+    ],
+)
+def test_a_missing_package_is_named_with_its_pip_line(monkeypatch, package, environment, extra):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingPartError, match=rf"{package.replace('_', '-')}.*pip install 'seemrl\[{extra}\]'"):
+        collect(environment, 5, 0)
+
+
 # The command
 
 
@@ -243,7 +401,7 @@ def test_an_existing_file_is_replaced_only_when_asked(tmp_path, monkeypatch):
     out = tmp_path / "a.hdf5"
     out.write_text("precious")
     with monkeypatch.context() as patch:
-        patch.setattr(collect, "collect_random", None)  # refused before collecting
+        patch.setattr(collecting, "collect", None)  # refused before collecting
         with pytest.raises(InputError, match="already exists; give another name or --overwrite"):
             run_collect(config(out))
     assert out.read_text() == "precious"
@@ -257,7 +415,7 @@ def test_an_existing_file_is_replaced_only_when_asked(tmp_path, monkeypatch):
 )
 def test_an_impossible_place_is_refused_before_collecting(tmp_path, monkeypatch, out, words):
     (tmp_path / "file").touch()
-    monkeypatch.setattr(collect, "collect_random", None)
+    monkeypatch.setattr(collecting, "collect", None)
     with pytest.raises(InputError, match=words):
         run_collect(config(tmp_path / out))
 
