@@ -1,7 +1,7 @@
 """What a file holds, brought into a data set's arrays: the one way from any format to a `Dataset`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from seemrl.data.arrays import FLAGS, RANKS, Flags, check_action_numbers, check_finite, check_shapes
 from seemrl.data.dataset import Dataset
 from seemrl.data.refusals import refusal
+from seemrl.errors import InputError
 
 REQUIRED = ("observations", "actions", "rewards", "terminals")
 OPTIONAL = ("timeouts", "next_observations")
 
+ROWS_IN_BLOCK = 2**16
 LARGEST_EXACT_INTEGER = 2**24
 """Up to here every integer is a float32."""
 
@@ -32,55 +34,88 @@ class Columns:
     Attributes:
         source: The file.
         format: Name of its format.
-        arrays: Arrays of `Dataset`; ``timeouts`` and ``next_observations`` where the file has them.
+        arrays: The six arrays of `Dataset`.
         environment: Gymnasium id, None when unknown.
         attributes: What else the file says of itself.
+        rows: Transitions that the file holds, of which some may be dropped for want of a next observation.
+        sizes: Numbers that each of the file's arrays of floats holds.
+        not_finite: How many of those are NaN or infinite.
+        problem: The refusal that names the first of them by its row in the file.
     """
 
     source: str
     format: str
     arrays: Mapping[str, NDArray[Any]]
-    environment: str | None = None
-    attributes: Mapping[str, float | int | str] = field(default_factory=dict[str, float | int | str])
+    environment: str | None
+    attributes: Mapping[str, float | int | str]
+    rows: int
+    sizes: Mapping[str, int]
+    not_finite: Mapping[str, int]
+    problem: InputError | None
 
     def dataset(self) -> Dataset:
         """The data set.
 
         Raises:
-            InputError: A value is not finite, or no row has a known next observation; names key and row of the file.
+            InputError: A value is not finite; names key and row of the file.
         """
-        if "next_observations" not in self.arrays:  # rows will be dropped: name those of the file while they last
-            for key in ("observations", "actions", "rewards"):
-                if self.arrays[key].dtype.kind == "f":
-                    check_finite(self.source, key, self.arrays[key])
-        return Dataset(
-            **_completed(self.source, self.arrays),
-            environment=self.environment,
-            source=self.source,
-            attributes=self.attributes,
-        )
+        if self.problem is not None:
+            raise self.problem
+        return Dataset(**self.arrays, environment=self.environment, source=self.source, attributes=self.attributes)
 
-    def finite_part(self) -> tuple[Dataset, dict[str, int]]:
-        """The rows without NaN and infinities, and how many values of each key are one or the other.
+    def finite_part(self) -> Dataset:
+        """The rows without NaN and infinities.
 
         Raises:
             InputError: No row is left.
         """
-        complete = _completed(self.source, self.arrays)
-        finite = np.ones(len(complete["rewards"]), dtype=np.bool_)
-        counts: dict[str, int] = {}
-        for key, array in self.arrays.items():
+        if self.problem is None:
+            return self.dataset()
+        finite = np.ones(len(self.arrays["rewards"]), dtype=np.bool_)
+        for array in self.arrays.values():
             if array.dtype.kind == "f":
-                counts[key] = int(array.size - np.count_nonzero(np.isfinite(array)))
-        if any(counts.values()):
-            for array in complete.values():
-                if array.dtype.kind == "f":
-                    finite &= np.isfinite(array).reshape(len(array), -1).all(axis=1)
-            if not finite.any():
-                raise refusal(self.source, "every row holds a value that is not finite; repair the data")
-            complete = {key: array[finite] for key, array in complete.items()}
-        part = replace(self, arrays=complete)
-        return part.dataset(), counts
+                finite &= np.isfinite(array).reshape(len(array), -1).all(axis=1)
+        if not finite.any():
+            raise refusal(self.source, "every row holds a value that is not finite; repair the data")
+        kept = {key: array[finite] for key, array in self.arrays.items()}
+        return replace(self, arrays=kept, problem=None).dataset()
+
+
+def columns(
+    source: object,
+    format: str,
+    arrays: dict[str, NDArray[Any]],
+    environment: str | None = None,
+    attributes: Mapping[str, float | int | str] | None = None,
+) -> Columns:
+    """What a file holds, from its arrays in a data set's types (see `converted`).
+
+    Without ``timeouts`` there are none. Without ``next_observations`` the following row is next: rows that have none
+    are dropped, in place, so the arrays belong to the result from here on.
+
+    Raises:
+        InputError: No row has a known next observation.
+    """
+    floats = {key: array for key, array in arrays.items() if array.dtype.kind == "f"}
+    not_finite = {key: int(array.size - np.count_nonzero(np.isfinite(array))) for key, array in floats.items()}
+    problem = None
+    try:
+        for key in floats:
+            if not_finite[key]:
+                check_finite(source, key, floats[key])
+    except InputError as error:
+        problem = error
+    return Columns(
+        source=str(source),
+        format=format,
+        rows=len(arrays["rewards"]),
+        sizes={key: array.size for key, array in floats.items()},
+        arrays=_completed(source, arrays),
+        environment=environment,
+        attributes={} if attributes is None else attributes,
+        not_finite=not_finite,
+        problem=problem,
+    )
 
 
 def check_declared(source: object, declared: Mapping[str, Declared]) -> dict[str, tuple[int, ...]]:
@@ -165,14 +200,15 @@ def _flags(source: object, key: str, array: NDArray[Any]) -> Flags:
     return array == 1
 
 
-def _completed(source: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+def _completed(source: object, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """All six arrays: without timeouts there are none, without next observations the following row is next."""
-    complete = dict(arrays)
-    complete.setdefault("timeouts", np.zeros(len(arrays["terminals"]), dtype=np.bool_))
-    return complete if "next_observations" in arrays else _with_following_rows(source, complete)
+    complete = {"timeouts": np.zeros(len(arrays["terminals"]), dtype=np.bool_), **arrays}
+    if "next_observations" not in complete:
+        complete = _with_following_rows(source, complete)
+    return {key: complete[key] for key in RANKS}
 
 
-def _with_following_rows(source: str, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+def _with_following_rows(source: object, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """The rows whose next observation is known or masked, with it.
 
     Unknown it is where an episode was cut short and in the last row; the row before a dropped timeout, now its
@@ -187,6 +223,16 @@ def _with_following_rows(source: str, arrays: dict[str, NDArray[Any]]) -> dict[s
     timeouts = arrays["timeouts"].copy()
     timeouts[:-1] |= cut_short[1:] & ~terminals[:-1]
     kept = np.flatnonzero(known)
-    following = arrays["observations"][kept + ~terminals[kept]]
-    others = {key: array[kept] for key, array in {**arrays, "timeouts": timeouts}.items()}
+    following = np.take(arrays["observations"], kept + ~terminals[kept], axis=0)
+    others = {key: _only(array, kept) for key, array in {**arrays, "timeouts": timeouts}.items()}
     return {**others, "next_observations": following}
+
+
+def _only(array: NDArray[Any], kept: NDArray[np.int64]) -> NDArray[Any]:
+    """These rows, in ascending order, moved to the array's beginning where that saves a copy of nearly everything."""
+    if not array.flags.writeable or 2 * len(kept) < len(array):
+        return np.take(array, kept, axis=0)
+    for start in range(0, len(kept), ROWS_IN_BLOCK):
+        rows = kept[start : start + ROWS_IN_BLOCK]
+        array[start : start + len(rows)] = np.take(array, rows, axis=0)
+    return array[: len(kept)]

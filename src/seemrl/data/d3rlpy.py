@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seemrl.data.columns import Columns, Declared, check_declared, converted, missing_key
+from seemrl.data.columns import Columns, Declared, check_declared, columns, converted, missing_key
 from seemrl.data.hdf5 import check_declared_size, dataset_of, open_hdf5, read_numbers, shown_keys
 from seemrl.data.refusals import refusal
 
@@ -54,7 +54,7 @@ def read_d3rlpy(path: Path) -> Columns:
         check_declared_size(path, stored)
         parts = [_episode(path, stored, episode, shapes[episode], shapes[episodes[0]]) for episode in episodes]
     arrays = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-    return Columns(str(path), FORMAT, arrays)
+    return columns(path, FORMAT, arrays)
 
 
 def read_d3rlpy_1(path: Path) -> Columns:
@@ -72,7 +72,7 @@ def read_d3rlpy_1(path: Path) -> Columns:
         shapes = check_declared(path, _declared(stored))
         check_declared_size(path, stored)
         arrays = {key: converted(path, key, read_numbers(item, shapes[key])) for key, item in stored.items()}
-    return Columns(str(path), FORMAT_1, arrays | {"timeouts": arrays["timeouts"] & ~arrays["terminals"]})
+    return columns(path, FORMAT_1, arrays | {"timeouts": arrays["timeouts"] & ~arrays["terminals"]})
 
 
 def _declared(stored: Mapping[str, Any]) -> dict[str, Declared]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import h5py
 
 from seemrl.data.attributes import scalar_attributes, write_attributes
-from seemrl.data.columns import OPTIONAL, REQUIRED, Columns, Declared, check_declared, converted, missing_key
+from seemrl.data.columns import OPTIONAL, REQUIRED, Columns, Declared, check_declared, columns, converted, missing_key
 from seemrl.data.dataset import Dataset
 from seemrl.data.hdf5 import (
     check_declared_size,
@@ -69,7 +69,7 @@ def read_d4rl(path: Path) -> Columns:
     environment = attributes.pop("environment", None)
     if environment is not None and not isinstance(environment, str):
         raise refusal(path, f"attribute environment: {environment} where a Gymnasium id belongs; store it as text")
-    return Columns(str(path), FORMAT, arrays, environment, attributes)
+    return columns(path, FORMAT, arrays, environment, attributes)
 
 
 def save_d4rl(dataset: Dataset, path: str | Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seemrl.data.columns import Columns
+from seemrl.data.columns import Columns, columns
 from seemrl.data.minari_episodes import Episodes, arrow_episodes, hdf5_episodes
 from seemrl.data.refusals import refusal, shortened, valid_unicode
 from seemrl.data.spaces import Leaf, leaves
@@ -70,9 +70,8 @@ def read_minari(directory: Path) -> Columns:
     if len(actions) == 1 and len(actions[0].counts) == 1 and OWN not in metadata:
         attributes["action_count"] = actions[0].counts[0]
     arrays = _arrays(episodes)
-    return Columns(
-        str(directory), f"{FORMAT} ({format})", arrays, str(environment) if environment else None, attributes
-    )
+    name = str(environment) if environment else None
+    return columns(directory, f"{FORMAT} ({format})", arrays, name, attributes)
 
 
 def _arrays(episodes: Episodes) -> dict[str, NDArray[Any]]:

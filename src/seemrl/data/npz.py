@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seemrl.data.columns import OPTIONAL, REQUIRED, Columns, Declared, check_declared, converted, missing_key
+from seemrl.data.columns import OPTIONAL, REQUIRED, Columns, Declared, check_declared, columns, converted, missing_key
 from seemrl.data.refusals import refusal, shortened, valid_unicode
 from seemrl.data.sizes import check_size
 from seemrl.errors import InputError
@@ -121,7 +121,7 @@ def read_npz(path: Path) -> Columns:
                 raise missing_key(path, key, archive.shown_keys(), "name the arrays as numpy.savez(file, key=array)")
         keys = [key for key in (*REQUIRED, *OPTIONAL) if key in archive.keys]
         shapes = check_declared(path, archive.declare(keys))
-        return Columns(str(path), FORMAT, {key: archive.read(key, shapes[key]) for key in keys})
+        return columns(path, FORMAT, {key: archive.read(key, shapes[key]) for key in keys})
 
 
 def _header(path: Path, key: str, stream: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:

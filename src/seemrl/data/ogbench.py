@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seemrl.data.arrays import RANKS
-from seemrl.data.columns import Columns, Declared, check_declared, missing_key
+from seemrl.data.columns import Columns, Declared, check_declared, columns, missing_key
 from seemrl.data.npz import open_npz
 from seemrl.data.refusals import refusal
 
@@ -55,7 +55,7 @@ def read_ogbench(path: Path) -> Columns:
         }
     ends, terminal = arrays["terminals"], ~marks["masks"]
     if "next_observations" in arrays:
-        return Columns(str(path), FORMAT, arrays | {"terminals": terminal, "timeouts": ends & ~terminal})
+        return columns(path, FORMAT, arrays | {"terminals": terminal, "timeouts": ends & ~terminal})
     starts = marks.get("valids", ~ends).copy()
     starts[-1] = False
     rows = np.flatnonzero(starts)
@@ -65,7 +65,7 @@ def read_ogbench(path: Path) -> Columns:
     kept = {key: array[rows] for key, array in arrays.items()}
     kept["next_observations"] = arrays["observations"][rows + 1]
     kept |= {"terminals": terminal[rows], "timeouts": last & ~terminal[rows]}
-    return Columns(str(path), FORMAT, kept)
+    return columns(path, FORMAT, kept)
 
 
 def _shapes(path: Path, declared: Mapping[str, Declared]) -> dict[str, tuple[int, ...]]:

@@ -122,12 +122,11 @@ def summarize(columns: Columns, *, discount: float = 0.99, low: float = -1.0, hi
     Raises:
         InputError: No row is finite, or the discount is out of range.
     """
-    data, counts = columns.finite_part()
-    values = {key: columns.arrays[key].size for key in counts}
+    data = columns.finite_part()
     episodes = data.episodes()
     sums = np.add.reduceat(data.rewards.astype(np.float64), episodes[:, 0])
     last = episodes[:, 1] - 1
-    broken = not_finite(counts, values, len(columns.arrays["rewards"]) - len(data))
+    broken = not_finite(columns.not_finite, columns.sizes, len(columns.arrays["rewards"]) - len(data))
     return Summary(
         source=data.source,
         format=columns.format,
@@ -152,7 +151,7 @@ def summarize(columns: Columns, *, discount: float = 0.99, low: float = -1.0, hi
         action_counts=tuple(map(int, np.bincount(data.actions, minlength=data.action_count))) if data.discrete else (),
         observations=_dimensions(data.observations, None),
         duplicates=count_duplicates(data),
-        not_finite={key: count / values[key] for key, count in counts.items()},
+        not_finite={key: count / columns.sizes[key] for key, count in columns.not_finite.items()},
         attributes=dict(data.attributes),
         findings=(*([broken] if broken else []), *check_dataset(data, low, high)),
     )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seemrl.data.arrays import RANKS
-from seemrl.data.columns import Columns, Declared, check_declared, converted, missing_key
+from seemrl.data.columns import Columns, Declared, check_declared, columns, converted, missing_key
 from seemrl.data.refusals import refusal, shortened
 from seemrl.data.sizes import check_size
 from seemrl.data.table_columns import find_columns, table_array
@@ -54,7 +54,7 @@ def columns_of_table(path: Path, format: str, table: Any) -> Columns:
     if "episode" in found:
         ends = _episode_ends(path, found["episode"][0], table) & ~arrays["terminals"]
         arrays["timeouts"] = arrays.get("timeouts", np.zeros_like(ends)) | ends
-    return Columns(str(path), format, {key: arrays[key] for key in RANKS if key in arrays})
+    return columns(path, format, {key: arrays[key] for key in RANKS if key in arrays})
 
 
 def _read(path: Path, format: str, read_table: Callable[[Path], Any]) -> Columns:
