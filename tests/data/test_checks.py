@@ -82,7 +82,10 @@ DEFECTS = {
     "reward_outliers": (with_value("rewards", 7, -250.0), "the farthest -250"),
     "constant_rewards": (with_value("rewards", slice(None), 1.0), "every reward is 1"),
     "actions_beyond_box": (with_value("actions", (3, 1), 1.5), "1 rows have an action outside [-1, 1]"),
-    "saturated_actions": (with_value("actions", (slice(None, 200), 0), 1.0), "of the action entries lie at an end"),
+    "saturated_actions": (
+        with_value("actions", (slice(None, 200), 0), 1.0),
+        "of the action entries lie at or beyond an end",
+    ),
     "duplicates": (repeated, "50 of"),
 }
 

@@ -280,7 +280,7 @@ def saturated_actions(dataset: Dataset, low: float = -1.0, high: float = 1.0) ->
         name="saturated_actions",
         severity="note",
         key="actions",
-        problem=f"{100 * share:.3g}% of the action entries lie at an end of [{low:g}, {high:g}]",
+        problem=f"{100 * share:.3g}% of the action entries lie at or beyond an end of [{low:g}, {high:g}]",
         consequence="a tanh policy reaches the ends only at infinity: its likelihood of these actions has no bound, "
         "and its own actions crowd where the critic is steepest",
         remedy="with a likelihood-based method, shrink the actions slightly (for example by 0.999)",

@@ -39,7 +39,10 @@ def facts(summary: Summary) -> list[Fact]:
         ends = [dimension.at_ends or 0.0 for dimension in summary.actions]
         span = f"{min(d.low for d in summary.actions):.4g} .. {max(d.high for d in summary.actions):.4g}"
         told.insert(9, ("action range", span, f"of all entries; the box is [{low:g}, {high:g}]"))
-        told.insert(10, ("saturation", f"{100 * sum(ends) / len(ends):.3g}%", "of action entries at an end of the box"))
+        told.insert(
+            10,
+            ("saturation", f"{100 * sum(ends) / len(ends):.3g}%", "of action entries at or beyond an end of the box"),
+        )
     return told
 
 
@@ -56,6 +59,11 @@ def dimension_rows(dimensions: Sequence[Dimension]) -> list[tuple[str, ...]]:
 def spread_text(spread: Spread) -> str:
     """Lowest, mean, median and highest of numbers in a line."""
     return f"{spread.low:.4g} .. {spread.high:.4g}, mean {spread.mean:.4g}, median {spread.median:.4g}"
+
+
+def sentence(text: str) -> str:
+    """The text with a capital letter in front and a full stop behind."""
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _unfinished(summary: Summary) -> str:

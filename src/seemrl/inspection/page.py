@@ -8,7 +8,7 @@ from pathlib import Path
 
 from seemrl.data.checks import Finding
 from seemrl.data.summary import Summary
-from seemrl.inspection.facts import DIMENSION_HEADS, dimension_rows, facts
+from seemrl.inspection.facts import DIMENSION_HEADS, dimension_rows, facts, sentence
 from seemrl.report.canvas import Figure, figure, log_axis
 from seemrl.report.page import assemble, chart_html, write_page
 from seemrl.report.palette import RUN_COLOURS
@@ -56,7 +56,7 @@ def _findings(findings: Sequence[Finding]) -> str:
     items = "".join(
         f"<li><strong>{finding.severity}: {escape(finding.problem)}</strong>"
         f"{'' if finding.row is None else f' (first: row {finding.row})'}; {escape(finding.consequence)}. "
-        f"{escape(finding.remedy.capitalize())}. <code>{escape(finding.name)}</code></li>"
+        f"{escape(sentence(finding.remedy))} <code>{escape(finding.name)}</code></li>"
         for finding in findings
     )
     listed = f"<ul>{items}</ul>" if items else '<p class="soft">Nothing found that makes critics diverge.</p>'

@@ -9,7 +9,7 @@ from rich.table import Table
 from seemrl.data.checks import Finding
 from seemrl.data.refusals import one_line
 from seemrl.data.summary import Histogram, Summary
-from seemrl.inspection.facts import DIMENSION_HEADS, dimension_rows, facts
+from seemrl.inspection.facts import DIMENSION_HEADS, dimension_rows, facts, sentence
 
 SHOWN_DIMENSIONS = 12
 BAR_WIDTH = 40
@@ -68,7 +68,7 @@ def _show_finding(finding: Finding, console: Console) -> None:
     where = "" if finding.row is None else f" (first: row {finding.row})"
     console.print(
         f"[{_STYLES[finding.severity]}]{finding.severity}[/] {finding.name}: {escape(finding.problem)}{where}; "
-        f"{escape(finding.consequence)}. {escape(finding.remedy.capitalize())}.",
+        f"{escape(finding.consequence)}. {escape(sentence(finding.remedy))}",
         highlight=False,
         soft_wrap=True,
     )
