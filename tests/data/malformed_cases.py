@@ -218,6 +218,10 @@ MALFORMED: dict[str, tuple[Make, str]] = {
         minari_hdf5(store("episode_2/terminations", np.full(6, 2))),
         "episode_2/terminations: terminals: row 0 is 2",
     ),
+    "Minari with an array for an episode": (
+        minari_hdf5(store("episode_1", np.zeros(3))),
+        "episode_1: an array where an episode belongs",
+    ),
     "Minari without episodes": (
         minari_hdf5(*(remove(f"episode_{i}") for i in range(3))),
         "no episode (found: none); give a data set",

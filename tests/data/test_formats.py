@@ -166,6 +166,28 @@ def test_a_collected_minari_set_is_read_step_by_step(minari):
     assert_holds(data, {key: np.array(values) for key, values in seen.items()})
 
 
+def test_a_part_of_the_observations_may_be_called_observations(minari):
+    from gymnasium.spaces import Box, Dict, Tuple
+    from minari.data_collector import EpisodeBuffer
+
+    part = Box(-1, 1, (2,), np.float32)
+    space = Dict({"observations": Dict({"observations": part}), "a": Tuple((part, part))})
+    first, second, third = (np.random.default_rng(seed).uniform(-1, 1, (4, 2)).astype(np.float32) for seed in range(3))
+    buffer = EpisodeBuffer(
+        observations={"observations": {"observations": third}, "a": (first, second)},
+        actions=np.zeros((3, 2), np.float32),
+        rewards=np.zeros(3),
+        terminations=np.zeros(3, bool),
+        truncations=np.arange(3) == 2,
+    )
+    for layout in MINARI_LAYOUTS:
+        minari.create_dataset_from_buffers(
+            f"{layout}-v0", [buffer], observation_space=space, action_space=part, data_format=layout
+        )
+        data = seemrl.load(f"{layout}-v0")
+        np.testing.assert_array_equal(data.observations, np.concatenate([first, second, third], axis=1)[:-1])
+
+
 def test_an_existing_minari_set_is_not_replaced(tmp_path):
     data = seemrl.load(TINY / "plain.npz")
     data.save(tmp_path / "a-v0", "minari")

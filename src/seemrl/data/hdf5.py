@@ -17,6 +17,7 @@ from seemrl.errors import InputError
 
 ROWS_IN_BLOCK = 2**16
 _SHOWN_KEYS = 12
+_LINKS = {h5py.h5l.TYPE_SOFT: "soft link", h5py.h5l.TYPE_EXTERNAL: "external link"}
 _RAISED_BY_H5PY = (OSError, RuntimeError, ValueError, TypeError, LookupError, ArithmeticError)
 
 
@@ -58,9 +59,10 @@ def item_of(group: Any, path: Path, key: str, label: str | None = None) -> Any:
         InputError: The key is a link, or a dataset whose values lie in other files.
     """
     label = label or key
-    link = type(group.get(key, getlink=True))
-    if link is not h5py.HardLink:
-        raise refusal(path, f"{label}: an HDF5 {_words(link)}, which is not followed; store the array itself")
+    link = group.id.links.get_info(key.encode("utf-8", "surrogateescape")).type
+    if link != h5py.h5l.TYPE_HARD:
+        kind = _LINKS.get(link, "link of another kind")
+        raise refusal(path, f"{label}: an HDF5 {kind}, which is not followed; store the array itself")
     item: Any = group[key]
     if isinstance(item, h5py.Dataset):
         stored: Any = item
@@ -148,6 +150,4 @@ def _declared_bytes(dataset: Any) -> int:
 
 
 def _words(kind: type) -> str:
-    return {"SoftLink": "soft link", "ExternalLink": "external link", "Datatype": "named type"}.get(
-        kind.__name__, kind.__name__.lower()
-    )
+    return {"Datatype": "named type"}.get(kind.__name__, kind.__name__.lower())

@@ -49,6 +49,8 @@ class _Part:
 
     def __init__(self, name: str, stored: Any, leaf: Leaf) -> None:
         self.name, self.stored, self.leaf = name, stored, leaf
+        self.shape: tuple[int, ...] = stored.shape or ()  # h5py looks these up anew each time
+        self.dtype: np.dtype[Any] = stored.dtype
 
 
 def hdf5_episodes(path: Path, observations: Sequence[Leaf], actions: Sequence[Leaf]) -> Episodes:
@@ -108,13 +110,18 @@ def _hdf5_parts(
 ) -> dict[str, list[_Part]]:
     def stored(key: str, leaf: Leaf) -> _Part:
         names = [key, *(f"_index_{part}" if isinstance(part, int) else part for part in leaf.path)]
-        item, name = group, label
-        for part in names:
-            if not isinstance(item, h5py.Group) or part not in set(item):
+        item, found, name = group, keys, label
+        for depth, part in enumerate(names, start=1):
+            if part not in found:
                 raise refusal(path, f"{name}/{part}: key is missing; fetch or write the data set again")
             name = f"{name}/{part}"
-            item = item_of(item, path, part, name) if part != names[-1] else dataset_of(item, path, part, name)
+            item = (item_of if depth < len(names) else dataset_of)(item, path, part, name)
+            found = set(item) if isinstance(item, h5py.Group) else set[str]()
         return _Part(name, item, leaf)
+
+    if not isinstance(group, h5py.Group):
+        raise refusal(path, f"{label}: an array where an episode belongs; fetch or write the data set again")
+    keys = set(group)
 
     return {
         "observations": [stored("observations", leaf) for leaf in observations],
@@ -180,17 +187,17 @@ def _length(path: Path, episode: Mapping[str, Sequence[_Part]]) -> int:
     Raises:
         InputError: A part has another type, shape or number of steps than belongs there.
     """
-    shape = episode["rewards"][0].stored.shape
+    shape = episode["rewards"][0].shape
     if not shape or not shape[0]:
         raise refusal(path, f"{episode['rewards'][0].name}: shape {shape} holds no step; fetch the data set again")
     for key, items in episode.items():
         for part in items:
             rows = shape[0] + (key == "observations")
-            dtype = part.stored.dtype
-            if part.stored.shape not in ((rows, *part.leaf.shape), (rows, *part.leaf.shape, 1)):
+            dtype = part.dtype
+            if part.shape not in ((rows, *part.leaf.shape), (rows, *part.leaf.shape, 1)):
                 raise refusal(
                     path,
-                    f"{part.name}: shape {part.stored.shape} where {(rows, *part.leaf.shape)} belongs; "
+                    f"{part.name}: shape {part.shape} where {(rows, *part.leaf.shape)} belongs; "
                     "fetch or write the data set again",
                 )
             if dtype.kind not in ("iu" if part.leaf.counts else "biuf"):
