@@ -3,6 +3,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -73,12 +74,20 @@ TOYS = {
 }
 
 
+@cache
+def packages() -> dict[str, Any]:
+    """What gymnasium_robotics and icu_sepsis register, once, when they are first imported."""
+    before = dict(gymnasium.registry)
+    for name in ("PointMaze", "Sepsis/"):
+        with contextlib.suppress(MissingPartError):
+            register_environments(name, "a test")
+    return {name: made for name, made in gymnasium.registry.items() if before.get(name) is not made}
+
+
 @pytest.fixture(autouse=True)
 def toys(monkeypatch):
-    for package in ("PointMaze", "Sepsis/"):  # they register themselves once, when first imported
-        with contextlib.suppress(MissingPartError):
-            register_environments(package, "a test")
-    registry = dict(gymnasium.registry)
+    registry = dict(gymnasium.registry)  # left as found: gymnasium_robotics makes Hopper-v2 one of its own
+    gymnasium.registry.update(packages())
     for name, entry_point in TOYS.items():
         gymnasium.register(f"SeemrlTest/{name}", entry_point)
     yield
