@@ -11,6 +11,7 @@ from make_tiny import TINY
 from malformed_cases import MALFORMED
 
 import seemrl
+from seemrl.data import sizes
 from seemrl.errors import InputError
 
 MOST_CHARACTERS = 420
@@ -41,6 +42,13 @@ def test_a_malformed_file_is_refused_in_one_line(tmp_path, capfd, name):
 
 def test_there_are_enough_of_them():
     assert len(MALFORMED) >= 60
+
+
+def test_many_small_files_may_not_unpack_to_much_together(monkeypatch):
+    monkeypatch.setattr(sizes, "ALWAYS_ALLOWED_BYTES", 0)
+    monkeypatch.setattr(sizes, "ALLOWED_EXPANSION", 0.05)
+    with pytest.raises(InputError, match=r"declares shape .*, in a file of \d+ bytes"):
+        seemrl.load(TINY / "minari/arrow/box-v0")
 
 
 # Random damage

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from seemrl.data.columns import converted
 from seemrl.data.hdf5 import check_declared_size, dataset_of, item_of, open_hdf5, shown_keys
 from seemrl.data.refusals import refusal, shortened
+from seemrl.data.sizes import check_size
 from seemrl.data.spaces import Leaf
 from seemrl.data.tables import PURPOSE, arrow_table, import_arrow, parquet_table
 from seemrl.errors import InputError
@@ -88,13 +89,17 @@ def arrow_episodes(directory: Path, format: str, observations: Sequence[Leaf], a
     )
     if not numbers:
         raise refusal(directory, "no episode; give a data set that Minari wrote")
+    size = unpacked = 0
     parts: list[dict[str, list[_Part]]] = []
     for number in numbers:
         place = directory / str(number)
         try:
-            tables = [_table(file, format) for file in sorted(place.glob(f"*.{format}"))]
-            table = arrow.concat_tables(tables)
+            files = sorted(place.glob(f"*.{format}"))
+            table = arrow.concat_tables([_table(file, format) for file in files])
             table.validate(full=True)
+            size += sum(file.stat().st_size for file in files)
+            unpacked += table.nbytes
+            check_size(directory, {f"episodes up to {number}": ((number + 1,), unpacked)}, size)
             parts.append(_arrow_parts(place, table.combine_chunks(), observations, actions))
         except InputError:
             raise
