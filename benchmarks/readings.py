@@ -23,6 +23,7 @@ from seemrl import Batch, measure  # noqa: E402
 from seemrl.data.embedded import load_embedded_hopper  # noqa: E402
 from seemrl.training.config import TrainConfig  # noqa: E402
 from seemrl.training.loop import Run  # noqa: E402
+from seemrl.training.reading import read_learner  # noqa: E402
 from seemrl.training.setup import open_run  # noqa: E402
 
 _UPDATES = TrainConfig().with_cadences().read_every  # as in a run of default length
@@ -45,10 +46,17 @@ def main() -> None:
         run = open_run(config, print, load_embedded_hopper())
         stops = run.train()
         next(stops)  # compiles
-        updates, every = _UPDATES / next(stops).metrics["updates_per_second"], _times(run.measure)
+        updates, every = (
+            _UPDATES / next(stops).metrics["updates_per_second"],
+            _times(lambda: _as_trained(run)),
+        )
         print(f"{_UPDATES} updates: {updates:.2f} s; the reading after them: {median(every):.3f} s")
         print(f"share of readings in the time of training: {median(every) / (updates + median(every)):.2%}")
         _report(run, updates)
+
+
+def _as_trained(run: Run) -> Reading:
+    return read_learner(run.agent, run._batch, len(run.data))
 
 
 def _report(run: Run, updates: float) -> None:
@@ -58,7 +66,9 @@ def _report(run: Run, updates: float) -> None:
     base: float | None = None
     for name, read in {
         "reading, 96 rows, plain": lambda: _read(run, run.agent.critic, 96),
-        "the same as in training: Adam, target averaging, 2 noise draws": run.measure,
+        "the same as in training: Adam, target averaging, 2 noise draws": lambda: read_learner(
+            run.agent, run._batch, len(run.data)
+        ),
         "reading, 256 rows, plain": lambda: _read(run, run.agent.critic, 256),
         "reading, 96 rows, plain, from per-sample gradients": lambda: _read(run, unrecorded, 96),
     }.items():

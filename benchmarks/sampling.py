@@ -21,8 +21,6 @@ from seemrl.training.backend import prepare_jax
 
 prepare_jax()
 
-import jax  # noqa: E402 - JAX's settings come first
-import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 import tyro  # noqa: E402
 from rich.console import Console  # noqa: E402
@@ -32,7 +30,8 @@ from seemrl import Batch, Reading, measure  # noqa: E402
 from seemrl.agents.config import TD3BCConfig  # noqa: E402
 from seemrl.data.embedded import load_embedded_hopper  # noqa: E402
 from seemrl.training.config import TrainConfig  # noqa: E402
-from seemrl.training.loop import Run, _target_actions  # noqa: E402
+from seemrl.training.loop import Run  # noqa: E402
+from seemrl.training.reading import as_measured  # noqa: E402
 from seemrl.training.setup import open_run  # noqa: E402
 
 _DRAWS = 2
@@ -175,28 +174,12 @@ def _samples(config: SamplingConfig, variant: str, run: Run, count: int) -> list
 
 def _read(run: Run, count: int, seed: int, noise: int, with_rate: bool = True) -> tuple[Reading, float]:
     """A reading as training takes it, on rows and policy draws of its own; and its processor time."""
-    parameters, agent = run.config.hyperparameters, run.agent
     chosen = run.data.batch_rows(count, seed)
     batch = Batch(*(np.asarray(column)[chosen] for column in run._transitions))
-    keys = iter(jax.random.split(jax.random.key(noise), _DRAWS + 2))
-
-    def policy(next_observations: np.ndarray) -> jax.Array:
-        return _target_actions(agent, jnp.asarray(next_observations, jnp.float32), next(keys))
-
+    critic, target, policy, options = as_measured(run.agent, len(run.data), noise)
+    options |= {} if with_rate else {"optimizer": None}
     started = process_time()
-    reading = measure(
-        agent.critic,
-        batch,
-        policy,
-        discount=parameters.discount,
-        optimizer=agent.critic_optimizer_state if with_rate else None,
-        target_critic=agent.target_critic,
-        target_rate=parameters.target_rate,
-        target_period=parameters.policy_frequency,
-        policy_draws=_DRAWS,
-        population=len(run.data),
-        step=run.step,
-    )
+    reading = measure(critic, batch, policy, target_critic=target, **options)
     return reading, process_time() - started
 
 

@@ -94,7 +94,7 @@ BAD_ARRAYS: dict[str, tuple[Callable[[Arrays], Arrays], str]] = {
     "NaN": (changed("observations", with_value((7, 2), np.nan)), "observations: row 7, column 2 is nan"),
     "infinity": (changed("rewards", with_value((9,), np.inf)), "rewards: row 9 is inf"),
     "too large": (changed("rewards", lambda a: np.abs(a.astype(float)) * 1e300), "rewards: row 0 is inf"),
-    "integers": (changed("actions", lambda a: a.astype(int)), "actions: type int64 where floats belong"),
+    "integers": (changed("actions", lambda a: a.astype(int)), "actions: 3 integers a row, where a discrete action is"),
     "text": (changed("rewards", lambda a: a.astype("S8")), "rewards: type |S8 where floats belong"),
     "flags of text": (changed("terminals", lambda a: a.astype("S5")), "terminals: type |S5 where booleans belong"),
     "flag of 2": (changed("terminals", lambda a: a + np.arange(ROWS)), "terminals: row 2 is 2, neither 0 nor 1"),
@@ -146,9 +146,9 @@ BAD_FILES = {
     no_file: "no such file",
     a_directory: "a directory",
     an_empty_file: "an empty file",
-    a_text: "not an HDF5 file",
+    a_text: "neither HDF5, npz, Parquet nor Arrow",
     half_a_file: "damaged or incomplete HDF5 file",
-    a_pickle: "not an HDF5 file",
+    a_pickle: "a pickle, which can run code when it is read",
 }
 
 
@@ -207,11 +207,11 @@ def test_options_that_fit_no_run_are_refused(capsys, options):
 
 
 BAD_COMMANDS: dict[str, str] = {
-    "frob": "unknown command 'frob'; the commands are demo, train, report, data collect",
+    "frob": "unknown command 'frob'; the commands are demo, train, report, data info, data collect",
     "--frob": "unknown command '--frob'; the commands are",
     "data frob": "unknown command 'data frob'; the commands are",
     "\x1b[31m": "unknown command '?[31m'; the commands are",
-    "train": "--data: no data file given; name an HDF5 file in D4RL's layout",
+    "train": "--data: no data file given; name one: D4RL or d3rlpy HDF5, npz,",
     "train --resume": "--resume: which run? name its directory with --out",
     "train --resume --out": "--resume: which run? name its directory with --out",
     "train --resume --out missing": "missing: no such run directory",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from seemrl.data.d4rl import load_d4rl
     from seemrl.data.dataset import Dataset
+    from seemrl.data.loading import load
     from seemrl.errors import InputError, MissingPartError
     from seemrl.instrument.batch import Batch
     from seemrl.instrument.forecast import (
@@ -36,6 +37,7 @@ __all__ = [
     "advise",
     "forecast",
     "forecast_curve",
+    "load",
     "load_d4rl",
     "measure",
     "signs_of_a_bug",
@@ -55,6 +57,7 @@ _HOMES = {
     "advise": "seemrl.instrument.forecast.remedies",
     "forecast": "seemrl.instrument.forecast.outlook",
     "forecast_curve": "seemrl.instrument.forecast.curve",
+    "load": "seemrl.data.loading",
     "load_d4rl": "seemrl.data.d4rl",
     "measure": "seemrl.instrument.measure",
     "signs_of_a_bug": "seemrl.instrument.forecast.signs",

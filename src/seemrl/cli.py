@@ -143,10 +143,17 @@ def _forecast(arguments: Sequence[str]) -> None:
     run_forecast(config)
 
 
+def _info(arguments: Sequence[str]) -> None:
+    from seemrl.inspection.command import InfoConfig, run_info
+
+    run_info(_parse(InfoConfig, "data info", arguments))
+
+
 VERBS = {
     "demo": Verb("watch a run diverge, its forecast and its cure, in about 80 seconds", _demo),
-    "train": Verb("train an offline agent on an HDF5 file, with readings and forecasts", _train),
+    "train": Verb("train an offline agent on a file of transitions, with readings and forecasts", _train),
     "report": Verb("write one HTML page about one or several runs", _report),
+    "data info": Verb("tell what a data set holds, and what in it makes critics diverge", _info),
     "data collect": Verb("collect transitions in a Gymnasium environment", _collect),
     "measure": Verb("read a saved PyTorch critic: does it feed itself, and how fast?", _measure),
     "forecast": Verb("say where logged Q values are going: CSV, JSON lines, TensorBoard, Parquet", _forecast),

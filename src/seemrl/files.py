@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,20 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         flush_to_disk(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_directory_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill a temporary directory beside ``path`` and rename it into place; ``path`` must not exist."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.mkdir()
+        write(temporary)
+        for file in temporary.rglob("*"):
+            flush_to_disk(file)
+        os.rename(temporary, path)
+        flush_to_disk(path.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

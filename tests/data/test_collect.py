@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seemrl.data import collect
-from seemrl.data.collect import collect_random
+from seemrl.data import collect as collecting
+from seemrl.data.collect import collect
 from seemrl.data.command import CollectConfig, run_collect
 from seemrl.data.d4rl import load_d4rl
 from seemrl.data.embedded import load_embedded_hopper
@@ -21,61 +21,11 @@ from seemrl.errors import InputError, MissingPartError
 gymnasium = pytest.importorskip("gymnasium")
 needs_mujoco = pytest.mark.skipif(importlib.util.find_spec("mujoco") is None, reason="MuJoCo is not installed")
 SMALLEST_NORMAL = 2.0**-126
-
-
-class Counter(gymnasium.Env):
-    """Observes the number of steps; ends after 3 steps in odd episodes and is cut short after 2 in even ones."""
-
-    observation_space = gymnasium.spaces.Box(0, np.inf, (1,))
-
-    def __init__(self, low=-0.4, high=0.4, dtype: Any = np.float32):
-        self.action_space = gymnasium.spaces.Box(low, high, (2,), dtype)
-        self.episode = 0
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        self.episode += 1
-        self.count = 0
-        return np.zeros(1, np.float32), {}
-
-    def step(self, action):
-        self.count += 1
-        odd = self.episode % 2 == 1
-        reached = np.full(1, self.count, np.float32)
-        return reached, float(self.count), odd and self.count == 3, not odd and self.count == 2, {}
-
-
-class Grid(Counter):
-    def __init__(self):
-        super().__init__()
-        self.action_space = gymnasium.spaces.Discrete(4)
-
-
-class Image(Counter):
-    observation_space = gymnasium.spaces.Box(0, 255, (8, 8, 3), np.uint8)
-
-
-TOYS = {
-    "Counter-v0": Counter,
-    "Unbounded-v0": lambda: Counter(-np.inf, np.inf),
-    "Double-v0": lambda: Counter(dtype=np.float64),
-    "Grid-v0": Grid,
-    "Image-v0": Image,
-}
-
-
-@pytest.fixture(autouse=True)
-def toys(monkeypatch):
-    registry = dict(gymnasium.registry)
-    for name, entry_point in TOYS.items():
-        gymnasium.register(f"SeemrlTest/{name}", entry_point)
-    yield
-    gymnasium.registry.clear()
-    gymnasium.registry.update(registry)
+pytestmark = pytest.mark.usefixtures("toys")
 
 
 def toy(transitions=10, seed=0, **options):
-    return collect_random("SeemrlTest/Counter-v0", transitions, seed, **options)
+    return collect("SeemrlTest/Counter-v0", transitions, seed, **options)
 
 
 # Rounding
@@ -159,14 +109,14 @@ def test_the_seed_decides_the_data():
 
 @needs_mujoco
 def test_the_same_seed_gives_the_same_hopper():
-    first, second = (collect_random("Hopper-v5", 150, 7) for _ in range(2))
+    first, second = (collect("Hopper-v5", 150, 7) for _ in range(2))
     assert first.fingerprint() == second.fingerprint()
 
 
 @needs_mujoco
 def test_the_embedded_data_is_what_its_command_collects():
     embedded = load_embedded_hopper()
-    fresh = collect_random("Hopper-v5", 200, 0, mantissa_bits=15)
+    fresh = collect("Hopper-v5", 200, 0, mantissa_bits=15)
     np.testing.assert_array_equal(fresh.actions, embedded.actions[:200])
     for key in ("observations", "next_observations", "rewards"):
         np.testing.assert_allclose(getattr(fresh, key), getattr(embedded, key)[:200], rtol=2**-15, atol=1e-5)
@@ -180,7 +130,7 @@ def test_the_embedded_data_is_what_its_command_collects():
         ("", "not a usable Gymnasium environment"),
         ("no_such_module:Some-v0", "not a usable Gymnasium environment"),
         ("two\nlines", "not a usable Gymnasium environment"),
-        ("SeemrlTest/Grid-v0", "discrete actions are not supported yet"),
+        ("SeemrlTest/Pair-v0", "is neither a Box nor Discrete"),
         ("SeemrlTest/Unbounded-v0", "is not a bounded float32 Box of one axis"),
         ("SeemrlTest/Double-v0", "is not a bounded float32 Box of one axis"),
         ("SeemrlTest/Image-v0", "observation space .* is not a Box of one axis"),
@@ -188,7 +138,7 @@ def test_the_embedded_data_is_what_its_command_collects():
 )
 def test_an_unusable_environment_is_refused_in_one_line(environment, words):
     with pytest.raises(InputError, match=words) as caught:
-        collect_random(environment, 5, 0)
+        collect(environment, 5, 0)
     assert str(caught.value).isprintable()
 
 
@@ -199,6 +149,7 @@ def test_an_unusable_environment_is_refused_in_one_line(environment, words):
         ({"transitions": 10**17}, "do not fit into memory"),
         ({"seed": -1}, "seed -1 is out of range"),
         ({"seed": 2**63}, "out of range"),
+        ({"noise": -1.0}, "noise -1.0 is no standard deviation"),
         ({"mantissa_bits": 24}, "cannot keep 24 mantissa bits"),
     ],
 )
@@ -243,7 +194,7 @@ def test_an_existing_file_is_replaced_only_when_asked(tmp_path, monkeypatch):
     out = tmp_path / "a.hdf5"
     out.write_text("precious")
     with monkeypatch.context() as patch:
-        patch.setattr(collect, "collect_random", None)  # refused before collecting
+        patch.setattr(collecting, "collect", None)  # refused before collecting
         with pytest.raises(InputError, match="already exists; give another name or --overwrite"):
             run_collect(config(out))
     assert out.read_text() == "precious"
@@ -257,7 +208,7 @@ def test_an_existing_file_is_replaced_only_when_asked(tmp_path, monkeypatch):
 )
 def test_an_impossible_place_is_refused_before_collecting(tmp_path, monkeypatch, out, words):
     (tmp_path / "file").touch()
-    monkeypatch.setattr(collect, "collect_random", None)
+    monkeypatch.setattr(collecting, "collect", None)
     with pytest.raises(InputError, match=words):
         run_collect(config(tmp_path / out))
 

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from seemrl.data import d4rl, hdf5
+from seemrl.data import d4rl, hdf5, sizes
 from seemrl.data.d4rl import load_d4rl, save_d4rl
 from seemrl.data.dataset import Dataset
 from seemrl.errors import InputError
@@ -77,6 +77,24 @@ def test_other_spellings_of_the_same_numbers_give_the_same_data(tmp_path, change
     plain = load_d4rl(write(tmp_path / "plain.hdf5", arrays))
     other = load_d4rl(write(tmp_path / "other.hdf5", {key: change(key, array) for key, array in arrays.items()}))
     assert other.fingerprint() == plain.fingerprint()
+
+
+def test_integers_are_numbers_in_observations_and_rewards_and_discrete_actions(tmp_path):
+    arrays = transitions() | {"actions": np.arange(ROWS, dtype=np.uint8)[:, None] % 4, "rewards": np.arange(ROWS) - 3}
+    dataset = load_d4rl(write(tmp_path / "a.hdf5", arrays, action_count=6))
+    assert dataset.discrete
+    assert dataset.actions.dtype == np.int64
+    np.testing.assert_array_equal(dataset.actions, np.arange(ROWS) % 4)
+    np.testing.assert_array_equal(dataset.rewards, np.arange(ROWS, dtype=np.float32) - 3)
+    assert dataset.action_count == 6
+
+
+@pytest.mark.parametrize("rows_in_block", [3, 2**16])
+def test_floats_are_converted_block_by_block(tmp_path, monkeypatch, rows_in_block):
+    monkeypatch.setattr(hdf5, "ROWS_IN_BLOCK", rows_in_block)
+    arrays = transitions() | {"rewards": np.linspace(0, 1, ROWS)[:, None]}
+    dataset = load_d4rl(write(tmp_path / "a.hdf5", arrays))
+    np.testing.assert_array_equal(dataset.rewards, np.linspace(0, 1, ROWS).astype(np.float32))
 
 
 def test_without_timeouts_none_is_set(tmp_path):
@@ -195,7 +213,7 @@ def corrupt_chunk(path: Path) -> None:
     ("spoil", "words"),
     [
         (missing, "no such file"),
-        (directory, "a directory; give the HDF5 file"),
+        (directory, "a directory; give the file"),
         (fifo, "not a regular file"),
         (empty, "an empty file"),
         (text, "not an HDF5 file"),
@@ -268,15 +286,22 @@ BAD_ARRAYS = [
     (changed("actions", (0, 0), -np.inf), "actions: row 0, column 0 is -inf"),
     (changed("next_observations", (9, 2), np.nan), "next_observations: row 9, column 2 is nan"),
     (replaced("rewards", lambda a: a.astype(np.float64) * 1e300), "rewards: row 0 is inf, not a finite float32"),
-    (replaced("observations", lambda a: a.astype(np.int64)), "observations: type int64 where floats belong; convert"),
-    (replaced("actions", lambda a: a.astype(np.int32)), "discrete actions are not supported yet; convert"),
-    (replaced("rewards", lambda a: a.astype(np.int8)), "rewards: type int8 where floats belong"),
+    (replaced("observations", lambda a: a.astype(np.int64) + 2**24 + 2), "observations: row 0 is 16777218, an integer"),
+    (replaced("actions", lambda a: a.astype(np.int32)), "actions: 2 integers a row, where a discrete action is one"),
+    (replaced("actions", lambda a: np.arange(ROWS) - 1), "actions: row 0 is -1; number discrete actions 0, 1, 2"),
+    (replaced("actions", lambda a: np.full(ROWS, 2**40)), "actions: row 0 is 1099511627776; number discrete actions"),
     (replaced("rewards", lambda a: a > 0), "rewards: type bool where floats belong"),
     (replaced("rewards", lambda a: a.astype("S8")), "rewards: type |S8 where floats belong"),
-    (replaced("rewards", lambda a: np.array(["x"] * ROWS, dtype=object)), "rewards: type object where floats belong"),
+    (
+        replaced("rewards", lambda a: np.array(["x"] * ROWS, dtype=object)),
+        "rewards: type object, whose values",
+    ),
     (replaced("rewards", lambda a: a.astype(np.complex64)), "rewards: type complex64 where floats belong"),
     (replaced("rewards", structured), "rewards: type"),
-    (replaced("terminals", lambda a: np.array(["no"] * ROWS, dtype=object)), "terminals: type object where booleans"),
+    (
+        replaced("terminals", lambda a: np.array(["no"] * ROWS, dtype=object)),
+        "terminals: type object, whose values",
+    ),
     (replaced("terminals", lambda a: np.arange(ROWS)), "terminals: row 2 is 2, neither 0 nor 1"),
     (replaced("timeouts", lambda a: np.where(np.arange(ROWS) == 4, np.nan, 0)), "timeouts: row 4 is nan, neither"),
     (every_row_cut, "observations: no row has a known next observation"),
@@ -378,7 +403,7 @@ def test_constant_data_compressed_a_hundredfold_is_read(tmp_path, monkeypatch):
     arrays = {key: np.zeros((rows, *array.shape[1:]), array.dtype) for key, array in transitions().items()}
     save_d4rl(dataset_of(arrays), tmp_path / "a.hdf5")
     assert len(load_d4rl(tmp_path / "a.hdf5")) == rows
-    monkeypatch.setattr(hdf5, "ALWAYS_ALLOWED_BYTES", 0)
+    monkeypatch.setattr(sizes, "ALWAYS_ALLOWED_BYTES", 0)
     assert "declares shape" in refusal_of(tmp_path / "a.hdf5")
 
 

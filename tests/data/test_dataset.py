@@ -148,3 +148,62 @@ def test_the_first_action_outside_the_box_is_named(dataset):
 def test_a_box_of_another_size_is_refused(dataset):
     with pytest.raises(InputError, match=r"actions: 2 dimensions but the action space has shape \(3,\)"):
         check_actions_in_box(dataset, -np.ones(3), np.ones(3))
+
+
+# Discrete actions
+
+
+def test_discrete_actions_are_counted_and_one_hot(dataset):
+    discrete = dataclasses.replace(dataset, actions=np.arange(ROWS) % 3)
+    assert (discrete.discrete, discrete.action_size, discrete.action_count) == (True, 1, 3)
+    wider = dataclasses.replace(discrete, attributes={"action_count": 5})
+    assert wider.action_count == 5
+    np.testing.assert_array_equal(wider.one_hot_actions().argmax(axis=1), discrete.actions)
+    np.testing.assert_array_equal(wider.one_hot_actions().sum(axis=1), np.ones(ROWS))
+    assert wider.one_hot_actions().shape == (ROWS, 5)
+
+
+def test_continuous_actions_have_no_count(dataset):
+    with pytest.raises(InputError, match="actions: continuous, so their number is not defined"):
+        dataset.one_hot_actions()
+
+
+@pytest.mark.parametrize(
+    ("actions", "words"),
+    [
+        (np.arange(ROWS, dtype=np.int32), "actions: type int32 where int64 belongs"),
+        (np.arange(ROWS)[:, None], r"actions: shape \(12, 1\) where \(rows,\)"),
+        (np.arange(ROWS) - 2, "actions: row 0 is -2; number discrete actions"),
+    ],
+)
+def test_construction_refuses_discrete_actions_that_are_none(dataset, actions, words):
+    with pytest.raises(InputError, match=words):
+        dataclasses.replace(dataset, actions=actions)
+
+
+def test_discrete_actions_are_in_no_box(dataset):
+    with pytest.raises(InputError, match=r"actions: discrete \(integers\), where continuous ones belong"):
+        check_actions_in_box(dataclasses.replace(dataset, actions=np.arange(ROWS)), -1, 1)
+
+
+# Episodes
+
+
+def in_order(dataset, ends, *, terminal=()):
+    """The data with consecutive rows, but for the ends given, which are cut short or terminal."""
+    following = np.concatenate([dataset.observations[1:], dataset.observations[:1] + 9])
+    following[list(ends)] += 5
+    flagged = np.isin(np.arange(ROWS), list(ends))
+    terminals = np.isin(np.arange(ROWS), list(terminal))
+    return dataclasses.replace(dataset, next_observations=following, terminals=terminals, timeouts=flagged & ~terminals)
+
+
+def test_episodes_end_at_flags_and_with_the_data(dataset):
+    ordered = in_order(dataset, [3, 8], terminal=[8])
+    np.testing.assert_array_equal(ordered.episodes(), [[0, 4], [4, 9], [9, 12]])
+
+
+def test_episodes_end_where_the_next_observation_is_not_the_following_row(dataset):
+    ordered = in_order(dataset, [3, 8])
+    unmarked = dataclasses.replace(ordered, timeouts=np.zeros(ROWS, dtype=np.bool_))
+    np.testing.assert_array_equal(unmarked.episodes(), ordered.episodes())

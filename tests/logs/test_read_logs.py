@@ -129,7 +129,7 @@ def test_directories_without_one_curve_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("module", "name", "extra"), [("pyarrow", "log.parquet", "parquet"), ("tensorboard", "a.tfevents.1", "tensorboard")]
+    ("module", "name", "extra"), [("pyarrow", "log.parquet", "data"), ("tensorboard", "a.tfevents.1", "tensorboard")]
 )
 def test_a_missing_reader_is_named_with_its_pip_line(module, name, extra, tmp_path, monkeypatch):
     log = tmp_path / name

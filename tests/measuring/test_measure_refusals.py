@@ -177,3 +177,11 @@ def test_nothing_in_a_file_of_weights_is_run(home, capsys):
     torch.save({"critic": Trap()}, home[0] / "trap.pt")
     refusal(capsys, "--critic", "networks.py:Critic", "--weights", "trap.pt", *ACTOR, *DATA)
     assert not (home[0] / "sprung").exists()
+
+
+def test_discrete_actions_need_the_greedy_policy(home, capsys):
+    data = load_d4rl(EMBEDDED)
+    discrete = dataclasses.replace(data, actions=np.arange(len(data)) % 3)
+    discrete.save("discrete.hdf5")
+    said = refusal(capsys, *CRITIC, "--data", "discrete.hdf5", "--policy", "uniform")
+    assert said == "--policy uniform: the actions in discrete.hdf5 are discrete; give --policy greedy"

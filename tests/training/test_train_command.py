@@ -82,6 +82,9 @@ def test_every_setting_of_a_stored_run_is_taken_over(run):
         ("--env", "Hopper-v5", "env was 'none' and is now 'Hopper-v5'"),
         ("--no-normalize-observations", "", "normalize_observations was True and is now False"),
         ("--label", "other", "label was '' and is now 'other'"),
+        ("--data-percent", "10", "data_percent was 100.0 and is now 10.0"),
+        ("--subset-seed", "1", "subset_seed was 0 and is now 1"),
+        ("--subset-of", "episodes", "subset_of was 'transitions' and is now 'episodes'"),
     ],
 )
 def test_another_setting_is_refused_by_its_name(run, capsys, option, value, difference):
@@ -95,6 +98,30 @@ def test_a_setting_given_as_it_was_is_no_difference(run, unbroken):
     given = "--seed 0 --steps 48 --hidden-sizes 32 32 --target-rate 0.005 --critic-norm none --env none"
     assert main(["train", "--resume", "--out", str(run), *given.split()]) == 0
     assert_same_outcome(run, unbroken)
+
+
+@pytest.mark.parametrize("unit", ["transitions", "episodes"])
+def test_a_part_of_the_data_is_what_is_trained_on(tmp_path, unit):
+    config = replace(SMALL, data_percent=10.0, subset_of=unit, subset_seed=3)
+    told = stored_description(begin(tmp_path / "run", config).directory)
+    part = hopper().subset(10, unit, 3)
+    assert told["data"]["rows"] == len(part)
+    assert told["data"]["fingerprint"] == part.fingerprint()
+    assert told["data"]["source"] == f"hopper-random (embedded) (10% of {unit}, seed 3)"
+    assert (told["config"]["data_percent"], told["config"]["subset_seed"]) == (10.0, 3)
+
+
+def test_data_of_any_format_are_trained_on(tmp_path):
+    hopper().save(tmp_path / "hopper-v0", "minari")
+    run = open_run(replace(SMALL, data=str(tmp_path / "hopper-v0"), out=str(tmp_path / "run")), no_remark)
+    assert stored_description(run.directory)["data"]["fingerprint"] == hopper().fingerprint()
+
+
+def test_discrete_actions_are_refused(tmp_path, capsys):
+    replace(hopper(), actions=(hopper().actions[:, 0] > 0).astype("int64")).save(tmp_path / "discrete.hdf5")
+    message = refusal(capsys, "train", "--data", tmp_path / "discrete.hdf5", "--out", tmp_path / "run", "--env", "none")
+    assert "actions: discrete (integers), where continuous ones belong" in message
+    assert not (tmp_path / "run").exists()
 
 
 def test_data_of_another_content_is_refused(run, tmp_path, capsys):

@@ -18,10 +18,16 @@ class CollectConfig:
     """HDF5 file to write."""
 
     environment: str = "Hopper-v5"
-    """Gymnasium id of the environment; its actions must be continuous."""
+    """Gymnasium id of the environment: Hopper-v5, PointMaze_Medium-v3, Sepsis/ICU-Sepsis-v2, ..."""
 
-    policy: Literal["random"] = "random"
-    """Who acts: uniformly random actions."""
+    policy: Literal["random", "waypoint", "clinician"] = "random"
+    """Who acts: uniformly random actions; a waypoint controller (PointMaze); clinicians (ICU-Sepsis)."""
+
+    noise: float = 0.5
+    """Standard deviation of the noise on the waypoint controller's actions."""
+
+    goals: Literal["diverse", "play"] = "diverse"
+    """Its starts and goals: any free cell, or dead ends and corners alone."""
 
     transitions: int = 20_000
     """Number of transitions."""
@@ -47,17 +53,28 @@ def run_collect(config: CollectConfig) -> None:
     path = Path(config.out)
     _check_writable(path, config.overwrite)
 
-    from seemrl.data.collect import collect_random
+    from seemrl.data.collect import collect
     from seemrl.data.d4rl import save_d4rl
 
     with _progress_bar(config.environment, config.transitions) as advance:
-        dataset = collect_random(
-            config.environment, config.transitions, config.seed, advance, mantissa_bits=config.mantissa_bits
+        dataset = collect(
+            config.environment,
+            config.transitions,
+            config.seed,
+            advance,
+            policy=config.policy,
+            noise=config.noise,
+            goals=config.goals,
+            mantissa_bits=config.mantissa_bits,
         )
     save_d4rl(dataset, path)
     episodes, mean_return = dataset.attributes["episodes"], dataset.attributes.get("behaviour_return")
-    returns = "" if mean_return is None else f", mean return {mean_return:.1f}"
+    returns = "" if mean_return is None else f", mean return {_shown(float(mean_return))}"
     print(f"{path}: {len(dataset)} transitions of {dataset.environment}, {episodes} finished episodes{returns}")
+
+
+def _shown(value: float) -> str:
+    return f"{value:,.1f}" if abs(value) >= 10 else f"{value:.3g}"
 
 
 def _check_writable(path: Path, overwrite: bool) -> None:

@@ -2,29 +2,29 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from seemrl.data.arrays import (
+    FLAGS,
+    LARGEST_ACTION_COUNT,
+    RANKS,
+    Actions,
+    Flags,
+    Floats,
+    check_action_numbers,
+    check_array_type,
+    check_finite,
+    check_shapes,
+)
 from seemrl.data.refusals import refusal
 
-Floats = NDArray[np.float32]
-Flags = NDArray[np.bool_]
-
-RANKS: Mapping[str, int] = {
-    "observations": 2,
-    "actions": 2,
-    "rewards": 1,
-    "next_observations": 2,
-    "terminals": 1,
-    "timeouts": 1,
-}
-"""The arrays of a data set, in the order of `Dataset`, with their number of axes."""
-
-FLAGS = frozenset({"terminals", "timeouts"})
-"""The arrays of booleans; the others are float32."""
+SubsetUnit = Literal["transitions", "episodes"]
+SaveFormat = Literal["d4rl", "minari"]
 
 STANDARD_DEVIATION_FLOOR = 1e-3
 """Added to each observation's standard deviation, as TD3+BC does (Fujimoto and Gu, 2021, arXiv 2106.06860)."""
@@ -35,11 +35,12 @@ class Dataset:
     """N transitions ``(s, a, r, s')`` of one source.
 
     Where neither flag is set, ``next_observations[i]`` is what the agent saw at row ``i + 1`` if the source kept its
-    rows in order; nothing here relies on the order.
+    rows in order; only `episodes` looks at the order.
 
     Attributes:
         observations: Shape (N, observation size), float32.
-        actions: Shape (N, action size), float32.
+        actions: Shape (N, action size), float32; or, where actions are discrete, (N,), int64: the number of each,
+            from 0.
         rewards: Shape (N,), float32.
         next_observations: Shape (N, observation size), float32. Without meaning where ``terminals`` is set.
         terminals: Shape (N,), bool: the episode ended in the state reached, whose value is 0.
@@ -54,7 +55,7 @@ class Dataset:
     """
 
     observations: Floats
-    actions: Floats
+    actions: Actions
     rewards: Floats
     next_observations: Floats
     terminals: Flags
@@ -67,10 +68,13 @@ class Dataset:
         """Validate; see the class's ``Raises``."""
         arrays = self.arrays()
         for key, array in arrays.items():
-            _check_array_type(self.source, key, array)
-        check_shapes(self.source, {key: array.shape for key, array in arrays.items()})
-        for key in RANKS.keys() - FLAGS:
-            check_finite(self.source, key, arrays[key])
+            check_array_type(self.source, key, array)
+        check_shapes(self.source, {key: array.shape for key, array in arrays.items()}, discrete=self.discrete)
+        for key in RANKS:
+            if key == "actions" and self.discrete:
+                check_action_numbers(self.source, self.actions)
+            elif key not in FLAGS:
+                check_finite(self.source, key, arrays[key])
         if "environment" in self.attributes:
             raise refusal(self.source, "attributes: environment is a field of its own; pass it there")
 
@@ -84,9 +88,82 @@ class Dataset:
         return self.observations.shape[1]
 
     @property
+    def discrete(self) -> bool:
+        """Whether actions are integers, one a row."""
+        return self.actions.dtype.kind == "i"
+
+    @property
     def action_size(self) -> int:
-        """Numbers in one action."""
-        return self.actions.shape[1]
+        """Numbers in one action; 1 where actions are discrete."""
+        return 1 if self.discrete else self.actions.shape[1]
+
+    @property
+    def action_count(self) -> int:
+        """How many discrete actions there are: what the attribute ``action_count`` says, at least those that occur.
+
+        Raises:
+            InputError: The actions are not discrete.
+        """
+        if not self.discrete:
+            raise refusal(self.source, "actions: continuous, so their number is not defined; use action_size")
+        stated = self.attributes.get("action_count", 0)
+        seen = int(self.actions.max()) + 1
+        return max(seen, stated) if isinstance(stated, int) and stated <= LARGEST_ACTION_COUNT else seen
+
+    def one_hot_actions(self) -> Floats:
+        """Discrete actions as rows of zeros with a one in the action's place, (N, action_count) float32.
+
+        Raises:
+            InputError: The actions are not discrete.
+        """
+        rows = np.zeros((len(self), self.action_count), dtype=np.float32)
+        rows[np.arange(len(self)), self.actions.astype(np.int64)] = 1
+        return rows
+
+    def episodes(self) -> NDArray[np.int64]:
+        """First row of each episode and the row behind its last, (episodes, 2).
+
+        An episode ends where a flag is set, where the next observation is not what the following row observes, and
+        with the data. Rows drawn at random from a larger set are therefore episodes of one or a few rows.
+        """
+        ends = self.terminals | self.timeouts
+        ends[:-1] |= (self.next_observations[:-1] != self.observations[1:]).any(axis=1)
+        ends[-1] = True
+        behind = np.flatnonzero(ends) + 1
+        return np.stack([np.concatenate([[0], behind[:-1]]), behind], axis=1)
+
+    def subset(self, percent: float, by: SubsetUnit = "transitions", seed: int = 0) -> "Dataset":
+        """A random part of the data, the same on every platform; smaller ones of one seed lie inside larger ones.
+
+        Args:
+            percent: Size of the part, above 0 and at most 100: of N things, N percent / 100 to the nearest, at least 1.
+            by: Draw "transitions" or whole "episodes" (see `episodes`).
+            seed: Chooses the part, from 0 to 2**63 - 1.
+
+        Raises:
+            InputError: The percentage or the seed is out of range.
+        """
+        from seemrl.data.subsets import subset_rows
+
+        rows = subset_rows(self, percent, by, seed)
+        if len(rows) == len(self):
+            return self
+        arrays = {key: array[rows] for key, array in self.arrays().items()}
+        return replace(self, **arrays, source=f"{self.source} ({percent:g}% of {by}, seed {seed})")
+
+    def save(self, path: str | Path, format: SaveFormat | None = None) -> None:
+        """Write the data set; `seemrl.load` reads back the same arrays, environment and attributes.
+
+        Args:
+            path: A file to write or replace ("d4rl"), or a new directory ("minari").
+            format: "d4rl" (HDF5), the default where the name ends in .hdf5 or .h5; or "minari" (Minari 0.5).
+
+        Raises:
+            InputError: The format is neither given nor told by the name, or the place cannot be written.
+        """
+        from seemrl.data.saving import save
+
+        save(self, path, format)
 
     @property
     def max_abs_reward(self) -> float:
@@ -139,44 +216,6 @@ class Dataset:
         return np.sort(rows)
 
 
-def check_shapes(source: object, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Check that arrays of these shapes belong together as transitions.
-
-    Args:
-        source: Where they came from, for the message.
-        shapes: Shapes by key; keys of `RANKS`, ``observations`` among them.
-
-    Raises:
-        InputError: A wrong rank, an empty array, differing numbers of rows, or observations and next observations of
-            differing size.
-    """
-    for key, shape in shapes.items():
-        if len(shape) != RANKS[key]:
-            expected = "(rows, size of one)" if RANKS[key] == 2 else "(rows,)"
-            raise refusal(source, f"{key}: shape {shape} where {expected} belongs; reshape the array")
-        if 0 in shape:
-            raise refusal(source, f"{key}: shape {shape} holds no values; give at least one transition")
-    rows = shapes["observations"][0]
-    for key, shape in shapes.items():
-        if shape[0] != rows:
-            raise refusal(source, f"{key}: {shape[0]} rows but observations has {rows}; make all keys equally long")
-    following = shapes.get("next_observations", shapes["observations"])
-    if following != shapes["observations"]:
-        expected = shapes["observations"]
-        raise refusal(source, f"next_observations: shape {following} but observations has {expected}; make them equal")
-
-
-def check_finite(source: object, key: str, array: NDArray[Any]) -> None:
-    """Raise `InputError` naming the first row of an (N,) or (N, size) array that holds NaN or an infinity."""
-    finite = np.isfinite(array)
-    if finite.all():
-        return
-    row, *column = map(int, np.argwhere(~finite)[0])
-    place = f"row {row}, column {column[0]}" if column else f"row {row}"
-    value = float(array[(row, *column)])
-    raise refusal(source, f"{key}: {place} is {value}, not a finite float32; remove or repair that transition")
-
-
 def check_actions_in_box(dataset: Dataset, low: ArrayLike, high: ArrayLike) -> None:
     """Check that every action lies in the environment's action space, both ends included, compared in float32.
 
@@ -186,8 +225,13 @@ def check_actions_in_box(dataset: Dataset, low: ArrayLike, high: ArrayLike) -> N
         high: Upper ends, alike.
 
     Raises:
-        InputError: The bounds are of another size than the actions, or an action lies outside; names row and dimension.
+        InputError: The actions are discrete, the bounds are of another size than the actions, or an action lies
+            outside; names row and dimension.
     """
+    if dataset.discrete:
+        raise refusal(
+            dataset.source, "actions: discrete (integers), where continuous ones belong; store floats inside the box"
+        )
     with np.errstate(over="ignore"):
         lower, upper = (np.asarray(end, dtype=np.float32) for end in (low, high))
     for end in (lower, upper):
@@ -207,12 +251,3 @@ def check_actions_in_box(dataset: Dataset, low: ArrayLike, high: ArrayLike) -> N
         f"actions: row {row}, dimension {dimension} is {float(dataset.actions[row, dimension]):g}, outside "
         f"[{ends[0]:g}, {ends[1]:g}]; rescale or clip the actions",
     )
-
-
-def _check_array_type(source: str, key: str, array: object) -> None:
-    expected = np.bool_ if key in FLAGS else np.float32
-    name = np.dtype(expected).name
-    if not isinstance(array, np.ndarray):
-        raise refusal(source, f"{key}: {type(array).__name__} where a NumPy array of {name} belongs; convert it")
-    if array.dtype != expected:
-        raise refusal(source, f"{key}: type {array.dtype} where {name} belongs; convert with .astype({name!r})")

@@ -111,7 +111,7 @@ def read_parquet(path: Path) -> Table:
         import pyarrow
         from pyarrow import parquet
     except ImportError:
-        raise MissingPartError("pyarrow", "parquet", f"reading {path}") from None
+        raise MissingPartError("pyarrow", "data", f"reading {path}") from None
     try:
         columns = parquet.read_table(path).to_pydict()
     except (OSError, pyarrow.ArrowException) as error:

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from seemrl.data.d4rl import load_d4rl
 from seemrl.data.dataset import Dataset
 from seemrl.data.following import logged_next_actions
+from seemrl.data.loading import load
 from seemrl.errors import InputError
 from seemrl.instrument.batch import Batch
 from seemrl.instrument.forecast.advice import Advice, advise_with_data, as_seen
@@ -75,7 +75,7 @@ def read_checkpoint(config: MeasureConfig) -> Answer:
         InputError: anything the user gave does not fit; one line says what.
     """
     _check(config)
-    data = load_d4rl(config.data)
+    data = load(config.data)
     factory = find_factory("--critic", config.critic)
     notes: list[str] = []
     critic = _module(factory, config.critic_arguments, data if config.policy != "greedy" else None, notes)
@@ -169,6 +169,8 @@ def _policy(
     """The policy, and the rows on which it can be asked."""
     if config.policy == "greedy":
         return "greedy", rows
+    if data.discrete:
+        raise InputError(f"--policy {config.policy}: the actions in {config.data} are discrete; give --policy greedy")
     if config.policy == "uniform":
         return uniform_policy(data, config.seed), rows
     if config.policy == "data":
@@ -189,7 +191,7 @@ def _policy(
 def _batch(config: MeasureConfig, data: Dataset, rows: np.ndarray) -> Batch:
     mean, deviation = data.observation_statistics() if config.normalize_observations else (np.float32(0), np.float32(1))
     actions = data.actions[rows]
-    if config.policy == "greedy":
+    if config.policy == "greedy" and not data.discrete:
         if actions.shape[1] != 1 or (actions != np.round(actions)).any() or actions.min() < 0:
             raise InputError(
                 f"--policy greedy: the actions in {config.data} are not indices; store them as whole numbers, (rows, 1)"

@@ -30,7 +30,7 @@ class MeasureConfig:
     """Weights of the policy: FILE or FILE#key."""
 
     data: str
-    """HDF5 file in D4RL's layout."""
+    """Transitions in any format that `seemrl train` reads."""
 
     rows: int = 512
     """Transitions to read on, drawn from the data; fewer are faster."""

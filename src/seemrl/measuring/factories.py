@@ -166,7 +166,8 @@ def _json_object(option: str, written: str | None) -> dict[str, Any]:
 
 def _told_by(data: Dataset) -> dict[str, Any]:
     """Parameters by name; ``max_action`` only where the data do not contradict the usual box [-1, 1]."""
-    sizes = dict.fromkeys(_OBSERVATION_NAMES, data.observation_size) | dict.fromkeys(_ACTION_NAMES, data.action_size)
+    actions = data.action_count if data.discrete else data.action_size
+    sizes = dict.fromkeys(_OBSERVATION_NAMES, data.observation_size) | dict.fromkeys(_ACTION_NAMES, actions)
     return sizes | ({"max_action": 1.0} if float(np.abs(data.actions).max()) <= 1 else {})
 
 

@@ -20,7 +20,14 @@ class TrainConfig:
     """
 
     data: str = ""
-    """HDF5 file in D4RL's layout; required, except with --resume."""
+    """D4RL or d3rlpy HDF5, npz, OGBench npz, Parquet, Arrow, or a Minari directory or id; required, except with
+    --resume."""
+    data_percent: float = 100.0
+    """Train on a random part of the data of this size, in percent."""
+    subset_of: Literal["transitions", "episodes"] = "transitions"
+    """What --data-percent counts: transitions, or whole episodes."""
+    subset_seed: int = 0
+    """Chooses the part; with one seed, 1% lies inside 10%, and on every machine it is the same."""
     out: str = ""
     """Run directory; default: runs/<data>-<agent>-seed<seed>."""
     agent: Literal["td3_bc"] = "td3_bc"
@@ -80,6 +87,8 @@ class TrainConfig:
         for name in ("steps", "batch_size", "reading_rows", "evaluation_episodes"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         _require(0 <= self.seed < 2**32, "seed", self.seed, f"from 0 to {2**32 - 1}")  # JAX keeps 32 bits
+        _require(0 < self.data_percent <= 100, "data_percent", self.data_percent, "above 0 and at most 100")
+        _require(0 <= self.subset_seed < 2**63, "subset_seed", self.subset_seed, f"from 0 to {2**63 - 1}")
         _require(parameters.policy_frequency >= 1, "policy_frequency", parameters.policy_frequency, "at least 1")
         for name in ("steps", "read_every", "evaluate_every", "checkpoint_every"):
             value = getattr(self, name)

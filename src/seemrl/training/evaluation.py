@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from seemrl.data.environments import register_environments
 from seemrl.errors import InputError, MissingPartError
 
 REFERENCE_RETURNS = {
@@ -36,7 +37,7 @@ def normalized_score(environment: str, mean_return: float) -> float | None:
 
 
 def make_environment(name: str) -> Any:
-    """One environment.
+    """One environment; observations that are dictionaries are flattened as in `seemrl.data.spaces`.
 
     Raises:
         InputError: Gymnasium does not know it.
@@ -46,14 +47,17 @@ def make_environment(name: str) -> Any:
         import gymnasium
     except ImportError as error:
         raise MissingPartError("gymnasium", "train", "evaluation") from error
+    register_environments(name, "evaluation")
     try:
         with warnings.catch_warnings(action="ignore"):  # they say less than the refusal below
-            return gymnasium.make(name, disable_env_checker=True)
+            environment = gymnasium.make(name, disable_env_checker=True)
     except gymnasium.error.DependencyNotInstalled as error:
         raise MissingPartError("its simulator", "mujoco", f"environment {name}") from error
     except (gymnasium.error.Error, ImportError, LookupError, TypeError, ValueError, OSError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"environment {name}: Gymnasium cannot make it ({reason})") from error
+    is_dict = isinstance(environment.observation_space, gymnasium.spaces.Dict)
+    return gymnasium.wrappers.FlattenObservation(environment) if is_dict else environment
 
 
 def action_box(environment: Any, name: str) -> ActionBox:

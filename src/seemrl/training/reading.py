@@ -14,7 +14,6 @@ from seemrl.instrument.points import Policy
 from seemrl.instrument.reading import Reading
 from seemrl.networks.mlp import TwinCritic
 
-_SEED = 0
 _POLICY_DRAWS = 2
 
 
@@ -30,9 +29,15 @@ def read_learner(agent: TD3BC, batch: Batch, population: int) -> Reading:
     return measure(critic, batch, policy, target_critic=target, **options)
 
 
-def as_measured(agent: TD3BC, population: int) -> tuple[TwinCritic, TwinCritic, Policy, dict[str, Any]]:
-    """Critic, target critic, policy as the target uses it (the same noise every time), and the options of `measure`."""
-    keys = iter(jax.random.split(jax.random.key(_SEED), _POLICY_DRAWS + 2))
+def as_measured(agent: TD3BC, population: int, seed: int = 0) -> tuple[TwinCritic, TwinCritic, Policy, dict[str, Any]]:
+    """Critic, target critic, policy as the target uses it, and the other options of `measure`.
+
+    Args:
+        agent: the learner.
+        population: transitions its batch is drawn from.
+        seed: of the smoothing noise, the same every time unless told otherwise.
+    """
+    keys = iter(jax.random.split(jax.random.key(seed), _POLICY_DRAWS + 2))
 
     def policy(next_observations: np.ndarray) -> jax.Array:
         return _target_actions(agent, jnp.asarray(next_observations, jnp.float32), next(keys))

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from seemrl.data.d4rl import load_d4rl
 from seemrl.data.dataset import Dataset, check_actions_in_box
+from seemrl.data.loading import FORMATS, load
 from seemrl.errors import InputError, MissingPartError
 from seemrl.training.config import TrainConfig
 from seemrl.training.evaluation import ActionBox, action_box, make_environment
@@ -16,7 +16,8 @@ from seemrl.training.run_directory import begin, check_same, description, stored
 
 def run_path(config: TrainConfig) -> Path:
     """Where the run goes."""
-    return Path(config.out or Path("runs") / f"{Path(config.data).stem}-{config.agent}-seed{config.seed}")
+    part = "" if config.data_percent == 100 else f"-{config.data_percent:g}percent"
+    return Path(config.out or Path("runs") / f"{Path(config.data).stem}{part}-{config.agent}-seed{config.seed}")
 
 
 def open_run(config: TrainConfig, notify: Callable[[str], object], data: Dataset | None = None) -> Run:
@@ -25,7 +26,7 @@ def open_run(config: TrainConfig, notify: Callable[[str], object], data: Dataset
     Args:
         config: the settings.
         notify: called with a line where something is not as expected but training can go on.
-        data: the data set; read from ``config.data`` if not given.
+        data: the whole data set; read from ``config.data`` if not given.
 
     Raises:
         InputError: anything the user gave does not fit; nothing has been written then.
@@ -34,8 +35,9 @@ def open_run(config: TrainConfig, notify: Callable[[str], object], data: Dataset
     config = config.with_cadences()
     if data is None:
         if not config.data:
-            raise InputError("--data: no data file given; name an HDF5 file in D4RL's layout")
-        data = load_d4rl(config.data)
+            raise InputError(f"--data: no data file given; name one: {FORMATS}")
+        data = load(config.data)
+    data = data.subset(config.data_percent, config.subset_of, config.subset_seed)
     environment, box = _environment(config, data, notify)
     check_actions_in_box(data, np.asarray(box.low), np.asarray(box.high))
     path = run_path(config)

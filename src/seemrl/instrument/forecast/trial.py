@@ -114,7 +114,8 @@ class Trial:
         rightmost = self.spectrum.rightmost
         if rate <= 0 or rightmost <= 0:
             return None
-        guess = float(np.log(np.expm1(rate * like.target_period) / (like.target_period * rightmost)))
+        period = like.update.target_period
+        guess = float(np.log(np.expm1(rate * period) / (period * rightmost)))
         logs, misses = [guess], list[float]()
         for _ in range(_CORRECTIONS):  # a secant in logarithms, in which the rate is nearly a straight line
             step = replace(like, size=float(np.exp(logs[-1])))
