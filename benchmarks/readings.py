@@ -19,7 +19,7 @@ import numpy as np  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
-from seemrl import Batch, measure  # noqa: E402
+from seemrl import Batch, Reading, measure  # noqa: E402
 from seemrl.data.embedded import load_embedded_hopper  # noqa: E402
 from seemrl.training.config import TrainConfig  # noqa: E402
 from seemrl.training.loop import Run  # noqa: E402

@@ -24,7 +24,7 @@ import tyro  # noqa: E402 - JAX's settings come first
 from benchmarks.forecast.learners import open_learner  # noqa: E402
 from benchmarks.forecast.record import record_run  # noqa: E402
 from benchmarks.forecast.settings import Half, Setting, maze_settings, td3_settings  # noqa: E402
-from seemrl.data.collect import collect_random  # noqa: E402
+from seemrl.data.collect import collect  # noqa: E402
 from seemrl.data.d4rl import load_d4rl, save_d4rl  # noqa: E402
 from seemrl.data.dataset import Dataset  # noqa: E402
 from seemrl.data.embedded import load_embedded_hopper  # noqa: E402
@@ -80,7 +80,7 @@ def data_sets(out: Path, more: tuple[Path, ...]) -> dict[str, Dataset]:
         path = out / "data" / f"{name}.hdf5"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            save_d4rl(collect_random(environment, _TRANSITIONS, seed=0), path)
+            save_d4rl(collect(environment, _TRANSITIONS, seed=0, policy="random"), path)
         sources[name] = load_d4rl(path)
     return sources | {path.stem: load_d4rl(path) for path in more}
 
