@@ -183,6 +183,7 @@ def main() -> None:
     batch = seemrl.Batch(*(array[rows] for array in buffer.arrays))  # [1] the same rows at every reading
     history: list[seemrl.Reading] = []
     advised = False
+    depth = None if options.layer_norm else 3  # weight layers of a critic without normalisers
     started, in_readings = time.perf_counter(), 0.0
     for step in range(1, options.steps + 1):
         agent.train(buffer.sample(options.batch_size))
@@ -192,7 +193,7 @@ def main() -> None:
                 torch.manual_seed(0)
                 reading = seemrl.measure(agent.critic, batch, agent.target_actions, **agent.update(), step=step)  # [2]
             history.append(reading)
-            outlook = seemrl.forecast(history, reward_bound=data.reward_bound(DISCOUNT))  # [3]
+            outlook = seemrl.forecast(history, reward_bound=data.reward_bound(DISCOUNT), depth=depth)  # [3]
             in_readings += time.perf_counter() - before
             print(told(reading, outlook), flush=True)
             if outlook.verdict == "diverging" and not advised:
@@ -205,6 +206,7 @@ def main() -> None:
                     seemrl.stabilize(agent.critic, in_place=True, optimizer=agent.critic_optimizer)
                     seemrl.stabilize(agent.critic_target, in_place=True)
                     history.clear()  # another function from here on
+                    depth = None
     seconds = time.perf_counter() - started
     print(f"{options.steps / max(seconds - in_readings, 1e-9):.0f} updates/s without readings")
     print(f"{in_readings:.1f} s in {len(history)} readings, {in_readings / max(seconds, 1e-9):.1%} of the time")

@@ -1,32 +1,15 @@
 """Tables over runs that were followed: alarms before onset, errors at twice the step, who will pass, coverage."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
-from scipy.stats import rankdata
 
 from benchmarks.forecast.curve_runs import DEPTHS, END, HONEST, LARGE, LOOKS, MARKS, Followed, Point
+from benchmarks.forecast.tables import Rows, Table, area
 
 FALSE_ALARMS = 0.02
 TARGET_ERROR = 0.3
-Rows = list[list[str]]
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table with a title, for a terminal and for Markdown."""
-
-    title: str
-    headings: list[str]
-    rows: Rows
-
-    def markdown(self) -> str:
-        """The table as Markdown."""
-        lines = [self.headings, ["---"] * len(self.headings), *self.rows]
-        body = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-        return f"**{self.title}**\n\n{body}\n"
 
 
 def tables(runs: Sequence[Followed]) -> list[Table]:
@@ -228,15 +211,6 @@ def alarm_by_algorithm(runs: Sequence[Followed]) -> Table:
         ["algorithm", "runs", f"pass {LARGE:g}", "alarm before", "false alarms"],
         rows,
     )
-
-
-def area(positive: np.ndarray, score: np.ndarray) -> float:
-    """Area under the receiver operating characteristic: the chance that a positive scores above a negative."""
-    ranks, count = rankdata(score), int(positive.sum())
-    others = len(positive) - count
-    if not count or not others:
-        return float("nan")
-    return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * others))
 
 
 def _alone(run: Followed) -> float:

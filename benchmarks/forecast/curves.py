@@ -14,15 +14,12 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import tyro
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table as Shown
 
 from benchmarks.forecast.curve_figure import draw
 from benchmarks.forecast.curve_runs import follow, read_runs
-from benchmarks.forecast.curve_tables import Table, tables
+from benchmarks.forecast.curve_tables import tables
+from benchmarks.forecast.tables import replace_part
 from seemrl.errors import InputError
-from seemrl.files import write_text
-
-_BEGIN, _END = "<!-- benchmarks.forecast.curves -->", "<!-- end -->"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,28 +58,11 @@ def main(config: CurvesConfig) -> None:
         )
     scored = tables(followed)
     for table in scored:
-        console.print(_shown(table))
+        console.print(table.shown())
     if config.markdown:
-        _replace_part(Path(config.markdown), scored)
+        replace_part(Path(config.markdown), "benchmarks.forecast.curves", scored)
     if config.figure:
         draw(runs, followed, Path(config.figure))
-
-
-def _shown(table: Table) -> Shown:
-    shown = Shown(*table.headings, title=table.title)
-    for row in table.rows:
-        shown.add_row(*row)
-    return shown
-
-
-def _replace_part(page: Path, scored: list[Table]) -> None:
-    text = page.read_text(encoding="utf-8")
-    if text.count(_BEGIN) != 1 or text.count(_END) != 1:
-        raise InputError(f"{page}: needs the comments '{_BEGIN}' and '{_END}' once each")
-    before, _, rest = text.partition(_BEGIN)
-    _, _, after = rest.partition(_END)
-    body = "\n".join(table.markdown() for table in scored)
-    write_text(page, f"{before}{_BEGIN}\n\n{body}\n{_END}{after}")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from small_runs import SMALL, STOPS, abandon_at, assert_same_outcome, begin, com
 
 from seemrl.agents.config import TD3BCConfig
 from seemrl.errors import InputError
+from seemrl.files import strict
 from seemrl.training import loop
 from seemrl.training.run_directory import LOGS
 
@@ -131,7 +132,7 @@ def test_a_resumed_run_has_the_readings_of_its_past_and_no_later_ones(unbroken, 
     run = resume(copy)
     assert run.step == 32
     rows = (row | {"seconds": 0.0} for row in outcome(unbroken)["readings.jsonl"][:2])
-    known = [reading.to_dict() | {"seconds": 0.0} for reading in run.readings]
+    known = [strict(reading.to_dict()) | {"seconds": 0.0} for reading in run.readings]
     assert known == [{key: row[key] for key in known[0]} for row in rows]
 
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
@@ -75,12 +75,13 @@ def measure(
     """
     started = time.perf_counter()
     _check(discount, heads, target_rate, target_period, loss_scale, learning_rate, policy_draws)
-    if isinstance(policy, str) and not batch.discrete:
+    greedy = isinstance(policy, str) and policy == "greedy"  # an array of actions has no truth of its own
+    if greedy and not batch.discrete:
         raise InputError("policy: greedy needs a discrete critic; give batch.actions as integers, (rows,)")
     opened = open_critic(critic, batch.discrete)
     target = opened if target_critic is None else open_critic(target_critic, batch.discrete)
     rule = opened.step_rule(optimizer, learning_rate)
-    points = Points.of(batch, greedy_policy(target, heads) if isinstance(policy, str) else policy, policy_draws)
+    points = Points.of(batch, greedy_policy(target, heads) if greedy else cast(Policy, policy), policy_draws)
     if batch.discrete:
         _check_indices(points, opened)
     bootstrap = discount * (1.0 - batch.terminals) if mask_terminals else np.full(len(batch), float(discount))

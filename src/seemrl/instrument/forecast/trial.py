@@ -114,6 +114,7 @@ class Trial:
         rightmost = self.spectrum.rightmost
         if rate <= 0 or rightmost <= 0:
             return None
+        like = replace(like, update=replace(like.update, momentum=0.0))
         period = like.update.target_period
         guess = float(np.log(np.expm1(rate * period) / (period * rightmost)))
         logs, misses = [guess], list[float]()

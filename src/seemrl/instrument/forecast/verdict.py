@@ -10,7 +10,7 @@ The constants were chosen on the tuning half of the corpus of ``benchmarks/forec
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -113,19 +113,27 @@ def judge(
         reward_bound: max|r| / (1 - discount); None where unknown (then only a critic that is not finite has diverged).
         homogeneous: the critic has no normaliser.
     """
-    evidence: list[Evidence] = []
+    followed = list(follow(history, reward_bound, homogeneous=homogeneous))
+    alarmed = bool(followed) and followed[-1][1]
+    evidence = [item for item, _ in followed]
+    return _word(history[-1], reward_bound, alarmed, evidence), evidence
+
+
+def follow(
+    history: Sequence[Reading], reward_bound: float | None, *, homogeneous: bool
+) -> Iterator[tuple[Evidence, bool]]:
+    """The evidence of each finite reading after the first, and whether the alarm is on after it."""
     alarmed, quiet = False, 0
     row = int(is_feeding(history[0], reward_bound, homogeneous=homogeneous))
     for previous, reading in pairwise(history):
         if not (previous.finite and reading.finite):
-            break
+            return
         item = weigh(previous, reading, reward_bound, homogeneous=homogeneous)
-        evidence.append(item)
         row = (row + 1 if item.moved and row else 1) if item.feeding else 0
         quiet = 0 if item.excited else quiet + 1
         raised = item.excited and row >= persistence(item, homogeneous)
         alarmed = raised or (alarmed and quiet < QUIET)
-    return _word(history[-1], reward_bound, alarmed, evidence), evidence
+        yield item, alarmed
 
 
 def persistence(evidence: Evidence, homogeneous: bool) -> int:

@@ -1,0 +1,198 @@
+"""How fast, by which law, until when? Growth, exponents and crash steps on the corpus."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.forecast.calls import Fate
+from benchmarks.forecast.record import Record
+from benchmarks.forecast.tables import Rows, Table, share
+from seemrl.instrument.forecast import Forecast, forecast
+from seemrl.instrument.forecast.path import growth_rate, known, next_growth, recent_known
+from seemrl.instrument.forecast.verdict import CRITICAL_COSINE
+from seemrl.instrument.reading import Reading
+
+_AHEAD = 1 / 20  # of the run
+_ENOUGH = 5  # readings before a forecast of growth is scored
+_SETTLED = 4  # cosines in a row above 0.99
+_GROWS = 0.01  # growth of log|Q| over the window that can be compared
+_LARGEST = 1e8  # mean |Q| up to which a curve is read
+_PARTS = (0.5, 0.75, 0.9)  # of the way to the crash
+_POINTS = 3  # stops of a window, at least
+
+
+def family(record: Record) -> str:
+    """Step rule, target rate and learner."""
+    learner = record.settings["learner"]
+    rule = learner.get("optimizer", "adam").replace("momentum", "sgd with momentum")
+    kind = "toy maze" if record.settings["source"] == "toy maze" else "TD3, twin critics"
+    norm = ", normalised" if record.depth is None else ""
+    return f"{kind}, {rule}, target rate {learner['target_rate']:g}{norm}"
+
+
+@dataclass(frozen=True)
+class Window:
+    """Growth of log mean |Q| per step over the next twentieth of a run: seen, and foretold in three ways.
+
+    Attributes:
+        seen: slope of a line through the stops.
+        ours: flow, corrected.
+        flow: of the last reading as it is: nothing fitted.
+        mode: the fastest mode's rate.
+        kept: the slope since the reading before.
+        around: what the windows just before and after lead to expect; None at an end. It knows the future, and still
+            misses by the noise of |Q|.
+    """
+
+    seen: float
+    ours: float
+    flow: float
+    mode: float
+    kept: float
+    around: float | None
+
+
+def windows(record: Record) -> list[Window]:
+    """Every reading past the critical point whose next twentieth was recorded and grows."""
+    steps, q = np.array(record.steps, float), np.array(record.q_mean)
+    fine = np.isfinite(q) & (q < _LARGEST) & (q > 0)
+    steps, logs = steps[fine], np.log(q[fine])
+    width = max(steps[-1] * _AHEAD, (_POINTS - 1) * (steps[1] - steps[0]))
+    found, settled = list[Window](), 0
+    for number, reading in enumerate(record.readings):
+        settled = settled + 1 if (reading.cosine or 0.0) > CRITICAL_COSINE else 0
+        history = recent_known(record.readings[: number + 1])
+        if len(history) < _ENOUGH or settled < _SETTLED or not reading.flow or reading.q_mean > _LARGEST:
+            continue
+        at = reading.step
+        seen = _slope(steps, logs, at, width)
+        if seen is None or seen * width < _GROWS:
+            continue
+        before, after = _slope(steps, logs, at - width, width), _slope(steps, logs, at + width, width)
+        around = (before * after) ** 0.5 if before and after and min(before, after) > 0 else None
+        chosen = steps[(steps >= at) & (steps <= at + width)] - at
+        flow, ours = (_line(chosen, row) for row in (history[-1:], history))
+        kept = float(np.log(reading.q_mean / history[-2].q_mean)) / (at - history[-2].step)
+        found.append(Window(seen, ours, flow, reading.rate or 0.0, kept, around))
+    return found
+
+
+def _slope(steps: np.ndarray, logs: np.ndarray, start: float, width: float) -> float | None:
+    inside = (steps >= start) & (steps <= start + width)
+    if inside.sum() < _POINTS or steps[-1] < start + width:
+        return None
+    return float(np.polyfit(steps[inside], logs[inside], 1)[0])
+
+
+def _line(steps: np.ndarray, history: Sequence[Reading]) -> float:
+    """Slope of a line through the growth foretold at the steps ahead."""
+    return float(np.polyfit(steps, [next_growth(history, float(step)) for step in steps], 1)[0])
+
+
+def growth_table(records: Sequence[Record]) -> Table:
+    """Median relative errors by family; each run counts by its own median."""
+    by_family: dict[str, list[list[Window]]] = {}
+    for record in records:
+        found = windows(record)
+        if found:
+            by_family.setdefault(family(record), []).append(found)
+    ways = ("ours", "flow", "mode", "kept", "around")
+    rows: Rows = []
+    for name, runs in sorted(by_family.items()):
+        errors = [_median_error(runs, way) for way in ways]
+        rows.append([name, f"{len(runs)}, {sum(map(len, runs))}", *errors])
+    headings = ["runs", "runs, windows", "forecast", "flow, nothing fitted", "fastest mode", "last slope kept",
+                "both neighbours (knows the future)"]  # fmt: skip
+    return Table("How fast? Median relative error of d log abs(Q) / d step, next twentieth", headings, rows)
+
+
+def _median_error(runs: Sequence[Sequence[Window]], way: str) -> str:
+    medians = []
+    for run in runs:
+        pairs = [(getattr(window, way), window.seen) for window in run]
+        errors = [abs(value / seen - 1) for value, seen in pairs if value is not None]
+        if errors:
+            medians.append(np.median(errors))
+    return f"{np.median(medians):.1%}" if medians else "-"
+
+
+def law_table(records: Sequence[Record]) -> Table:
+    """Exponents fitted to readings of homogeneous critics towards a live target, against theory."""
+    rows: Rows = []
+    for rule, theory in (("sgd", lambda depth: (2 * depth - 2) / depth), ("adam", lambda depth: 1 / depth)):
+        for depth in (2, 3, 4):
+            fitted = [value for record in records if _obeys(record, rule, depth) and (value := _exponent(record, rule))]
+            if fitted:
+                middle, wanted = float(np.median(fitted)), theory(depth)
+                what = "d log rate / d log abs(Q)" if rule == "sgd" else "d(1/rate) / d step"
+                rows.append([rule, str(depth), str(len(fitted)), what, f"{wanted:.3f}", f"{middle:.3f}",
+                             f"{middle / wanted - 1:+.0%}"])  # fmt: skip
+    headings = ["step rule", "L", "runs", "exponent", "theory", "median fitted", "off by"]
+    return Table("Which law? Toy maze, target rate 1", headings, rows)
+
+
+def _obeys(record: Record, rule: str, depth: int) -> bool:
+    learner = record.settings["learner"]
+    plain = record.settings["source"] == "toy maze" and learner["target_rate"] == 1.0
+    name = "sgd" if learner.get("optimizer") in ("sgd", "momentum") else learner.get("optimizer")
+    return plain and record.depth == depth and name == rule
+
+
+def _exponent(record: Record, rule: str) -> float | None:
+    """Of the last readings: under SGD the last factor 20 of |Q|, under Adam the last half of the steps."""
+    history = [reading for reading in record.readings if known(reading) and reading.q_mean < _LARGEST]
+    if not history:
+        return None
+    last = history[-1]
+    if rule == "sgd":
+        chosen = [reading for reading in history if reading.q_mean > last.q_mean / 20]
+        across = [float(np.log(reading.q_mean)) for reading in chosen]
+        up = [float(np.log(max(growth_rate(reading), 1e-30))) for reading in chosen]
+    else:
+        chosen = [reading for reading in history if reading.step > last.step / 2]
+        across = [float(reading.step) for reading in chosen]
+        up = [1 / max(growth_rate(reading), 1e-30) for reading in chosen]
+    return float(np.polyfit(across, up, 1)[0]) if len(chosen) >= _POINTS else None
+
+
+def crash_table(records: Sequence[Record]) -> Table:
+    """Crash steps forecast on the way: live targets and homogeneous critics."""
+    rows: Rows = []
+    for name, rules in (("SGD, with and without momentum", ("sgd", "momentum")), ("Adam", ("adam",))):
+        crashing = [
+            (record, crash) for record in records if _live(record, rules) and (crash := Fate.of(record).crashed)
+        ]
+        for part in _PARTS:
+            made = [(crash, _forecast_at(record, part * crash)) for record, crash in crashing]
+            spoken = [(crash, told) for crash, told in made if told is not None]
+            errors = [abs(told.crash_step / crash - 1) for crash, told in spoken if told.crash_step is not None]
+            inside = sum(_inside(told, crash) for crash, told in spoken)
+            middle = f"{np.median(errors):.0%}" if errors else "-"
+            rows.append([name, f"{part:.0%}", middle, share(inside, len(spoken)), str(len(made) - len(spoken))])
+    headings = ["homogeneous critic, target rate 1", "of the way", "median error of the crash step",
+                "inside the 90% interval", "too early to say"]  # fmt: skip
+    return Table("When? Forecasts of the step at which mean abs(Q) passes ten bounds", headings, rows)
+
+
+def _forecast_at(record: Record, step: float) -> Forecast | None:
+    """The forecast by then; None where it names no crash step."""
+    history = [reading for reading in record.readings if reading.step <= step]
+    if not history:
+        return None
+    rule = "adam" if record.settings["learner"].get("optimizer", "adam") == "adam" else "sgd"
+    made = forecast(history, reward_bound=record.reward_bound, optimizer=rule, depth=record.depth)
+    return made if made.crash_step is not None else None
+
+
+def _inside(made: Forecast, crash: float) -> bool:
+    if made.crash_interval is None:
+        return False
+    low, high = made.crash_interval
+    return low <= crash and (high is None or crash <= high)
+
+
+def _live(record: Record, rules: Sequence[str]) -> bool:
+    """No normaliser, no averaging, one of these step rules."""
+    learner = record.settings["learner"]
+    return record.depth is not None and learner["target_rate"] == 1.0 and learner.get("optimizer", "adam") in rules
