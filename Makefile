@@ -24,7 +24,7 @@ demo: $(VENV)/ready-demo  ## a diverging run, its forecast, its cure and the rep
 	@$(BIN)/seemrl demo
 
 test: $(VENV)/ready-test  ## the quick tests
-	@$(BIN)/python -m pytest
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
 test-slow: $(VENV)/ready-test  ## the slow tests
 	@$(BIN)/python -m pytest -m slow

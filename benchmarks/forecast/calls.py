@@ -173,7 +173,9 @@ def early_table(records: Sequence[Record]) -> Table:
         "rate": lambda history, record: history[-1].rate or 0.0,
         "normalized SEEM": lambda history, record: history[-1].normalized,
         "mean abs(Q) over the bound": lambda history, record: history[-1].q_mean / record.reward_bound,
-        "slope of log abs(Q) kept": lambda history, record: _extrapolated(*history[-2:], record.reward_bound),
+        "slope of log abs(Q) kept": lambda history, record: _extrapolated(
+            history[-2], history[-1], record.reward_bound
+        ),
     }
     rows: Rows = []
     for name, score in scores.items():

@@ -129,12 +129,13 @@ def law_table(records: Sequence[Record]) -> Table:
                 rows.append([rule, str(depth), str(len(fitted)), what, f"{wanted:.3f}", f"{middle:.3f}",
                              f"{middle / wanted - 1:+.0%}"])  # fmt: skip
     headings = ["step rule", "L", "runs", "exponent", "theory", "median fitted", "off by"]
-    return Table("Which law? Toy maze, target rate 1", headings, rows)
+    return Table("Which law? Crashing runs of the toy maze, target rate 1", headings, rows)
 
 
 def _obeys(record: Record, rule: str, depth: int) -> bool:
     learner = record.settings["learner"]
-    plain = record.settings["source"] == "toy maze" and learner["target_rate"] == 1.0
+    crashed = record.settings["source"] == "toy maze" and Fate.of(record).crashed is not None
+    plain = crashed and learner["target_rate"] == 1.0
     name = "sgd" if learner.get("optimizer") in ("sgd", "momentum") else learner.get("optimizer")
     return plain and record.depth == depth and name == rule
 

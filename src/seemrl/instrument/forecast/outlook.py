@@ -12,7 +12,7 @@ from seemrl.errors import InputError
 from seemrl.instrument.forecast.laws import GrowthLaw, LawName, OptimizerKind, fit_law
 from seemrl.instrument.forecast.path import growth_rate, next_growth, recent_known, share
 from seemrl.instrument.forecast.reasons import explain, why_no_law
-from seemrl.instrument.forecast.verdict import DIVERGED_FACTOR, Verdict, critical_point, judge
+from seemrl.instrument.forecast.verdict import DIVERGED_FACTOR, Verdict, critical_point, is_feeding, judge
 from seemrl.instrument.reading import Reading
 
 _QUANTILES = (0.05, 0.5, 0.95)
@@ -42,8 +42,8 @@ class Forecast:
     Attributes:
         step: the last reading's.
         verdict: "stable", "watch", "diverging" or "diverged".
-        law: "power", "finite-time", "exponential", "unsettled" while the rate itself still rises, or "none" where |Q|
-            does not feed itself.
+        law: "power", "finite-time", "exponential", "saturating" (from a Q curve alone), "unsettled" while the rate
+            itself still rises, or "none" where |Q| does not feed itself.
         law_text: the law in one line, with its numbers; or why it is too early for one.
         rate: d log|Q| / d step now, fitted; None without a law.
         growth_rate: d log mean |Q| / d step foretold for the next twentieth of the steps so far, at any verdict: the
@@ -95,7 +95,7 @@ def forecast(
     if any(later.step <= earlier.step for earlier, later in pairwise(history)):
         raise InputError("forecast: the steps of the readings must rise; pass each reading its step=")
     verdict, evidence = judge(history, reward_bound, homogeneous=depth is not None)
-    law = _law(history, optimizer, depth) if verdict == "diverging" else None
+    law = _law(history, reward_bound, optimizer, depth) if verdict == "diverging" else None
     target = None if reward_bound is None else DIVERGED_FACTOR * reward_bound
     low, middle, high = _crash(history[-1], law, target)
     slope = None if law is None else float(np.median(law.slopes))
@@ -114,13 +114,16 @@ def forecast(
     )
 
 
-def _law(history: Sequence[Reading], optimizer: OptimizerKind, depth: int | None) -> GrowthLaw | None:
-    """The law fitted to the last unbroken row of readings whose values grow, at the pace their flows came true."""
+def _law(
+    history: Sequence[Reading], reward_bound: float | None, optimizer: OptimizerKind, depth: int | None
+) -> GrowthLaw | None:
+    """The law fitted to the last unbroken row of readings that feed themselves, at the pace their flows came true."""
     steps, rates = [], []
     row = recent_known(history)
     for reading in reversed(row):
         rate = growth_rate(reading)
-        if rate <= 0:
+        feeds = reading.rate is None or is_feeding(reading, reward_bound, homogeneous=depth is not None)
+        if rate <= 0 or not (feeds or reading is row[-1]):  # before that, rewards moved the values
             break
         steps.append(reading.step)
         rates.append(rate)

@@ -56,7 +56,10 @@ def explain(
         )
     needed = PERSISTENCE if homogeneous else PERSISTENCE_NORMALISED
     if verdict == "diverging":
-        reasons.append(f"the alarm would end after {QUIET} readings in a row that are not self-excited")
+        reasons.append(
+            f"the alarm would end after {QUIET} readings in a row without a growing mode whose flow reaches ten "
+            "reward bounds"
+        )
     elif verdict != "diverged" and last.rate is not None:
         reasons.append(
             f"an alarm takes {needed} readings in a row with normalized SEEM above {SMALLEST_NORMALIZED}, a rate above "

@@ -25,7 +25,7 @@ PERSISTENCE = 2
 PERSISTENCE_NORMALISED = 5
 """The same for any other critic."""
 QUIET = 4
-"""Readings in a row that are not self-excited and end `diverging`."""
+"""Readings in a row that do not feed themselves and end `diverging`."""
 SMALLEST_SHARE, LARGEST_SHARE = 0.3, 3.0
 """Growth seen over growth foretold: outside, something else moves the values."""
 SMALLEST_GROWTH = 0.05
@@ -130,7 +130,7 @@ def follow(
             return
         item = weigh(previous, reading, reward_bound, homogeneous=homogeneous)
         row = (row + 1 if item.moved and row else 1) if item.feeding else 0
-        quiet = 0 if item.excited else quiet + 1
+        quiet = 0 if item.feeding else quiet + 1
         raised = item.excited and row >= persistence(item, homogeneous)
         alarmed = raised or (alarmed and quiet < QUIET)
         yield item, alarmed
