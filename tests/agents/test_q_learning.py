@@ -7,34 +7,13 @@ import pytest
 
 from seemrl.agents.config import QLearningConfig, StepName
 from seemrl.agents.q_learning import QLearning, learn
-from seemrl.agents.td3_bc import Transitions
-from seemrl.environments.toy_maze import DIRECTIONS, toy_maze
-from seemrl.instrument.batch import Batch
+from seemrl.environments.toy_maze import toy_maze
 from seemrl.instrument.forecast.cadence import steps_to_next
-from seemrl.instrument.measure import measure
-from seemrl.instrument.reading import Reading
-
-DATA = toy_maze(0)
-COLUMNS = (DATA.observations, DATA.actions, DATA.rewards, DATA.next_observations, DATA.terminals)
-TRANSITIONS = Transitions(*(jnp.asarray(column, jnp.float32) for column in COLUMNS))
-CHOICES = jnp.asarray(DIRECTIONS)
+from toy_runs import CHOICES, DATA, TRANSITIONS, read
 
 
 def trained(config: QLearningConfig, updates: int, seed: int = 0) -> QLearning:
     return learn(TRANSITIONS, CHOICES, QLearning.create(config, 2, 2, seed), jnp.asarray(updates))
-
-
-def read(agent: QLearning, config: QLearningConfig) -> Reading:
-    return measure(
-        agent.critic,
-        Batch(*COLUMNS),
-        lambda observations: agent.target_actions(jnp.asarray(observations, jnp.float32), CHOICES),
-        discount=config.discount,
-        optimizer=agent.optimizer_state,
-        target_critic=agent.target_critic,
-        target_rate=config.target_rate,
-        step=int(agent.step),
-    )
 
 
 def mean_q(agent: QLearning) -> float:

@@ -9,32 +9,12 @@ import pytest
 
 from seemrl.agents.config import QLearningConfig
 from seemrl.agents.q_learning import QLearning, learn
-from seemrl.agents.td3_bc import Transitions
-from seemrl.environments.toy_maze import DIRECTIONS, toy_maze
-from seemrl.instrument.batch import Batch
 from seemrl.instrument.forecast import forecast
 from seemrl.instrument.forecast.path import next_growth
-from seemrl.instrument.measure import measure
 from seemrl.instrument.reading import Reading
+from toy_runs import CHOICES, TRANSITIONS, read
 
-DATA = toy_maze(0)
-COLUMNS = (DATA.observations, DATA.actions, DATA.rewards, DATA.next_observations, DATA.terminals)
-TRANSITIONS = Transitions(*(jnp.asarray(column, jnp.float32) for column in COLUMNS))
-CHOICES = jnp.asarray(DIRECTIONS)
 BOUND = 100.0
-
-
-def read(agent: QLearning, config: QLearningConfig) -> Reading:
-    return measure(
-        agent.critic,
-        Batch(*COLUMNS),
-        lambda observations: agent.target_actions(jnp.asarray(observations, jnp.float32), CHOICES),
-        discount=config.discount,
-        optimizer=agent.optimizer_state,
-        target_critic=agent.target_critic,
-        target_rate=config.target_rate,
-        step=int(agent.step),
-    )
 
 
 def readings(config: QLearningConfig, every: int, until: int, seed: int = 0) -> Iterator[Reading]:

@@ -108,11 +108,8 @@ def measure(
                 mode = growth_without_averaging(found, step_size, update, left_out)
             else:
                 mode = growth(moved, step_size, update)
-            numbers |= {"rate": mode.rate, "oscillation": mode.oscillation}
             numbers["rate_error"] = _rate_error(mode, target_rate, len(batch), population)
-            if isinstance(moved, Dynamics):
-                numbers["flow"] = flow(moved, state, step_size, update)
-                numbers["kernel_norm"] = step_size * moved.scale * _norm(moved.matrix)
+            numbers |= _update_numbers(moved, mode, state, step_size, update)
     at_rows = np.abs(source.values)
     return Reading(
         step=int(step),
@@ -176,6 +173,16 @@ def _spectral_numbers(found: Spectrum, step_size: float | None, leading: int) ->
         "spectral_radius": None if step_size is None else float(np.abs(1 + step_size * found.eigenvalues).max()),
         "leading": tuple((float(value.real), float(value.imag)) for value in found.eigenvalues[:leading]),
     }
+
+
+def _update_numbers(moved: Kernels, mode: Growth, state: State, step_size: float, update: Update) -> dict[str, Any]:
+    """What a whole update does; the flow takes matrices twice as large as the kernel, so only where that is small."""
+    numbers: dict[str, Any] = {"rate": mode.rate, "oscillation": mode.oscillation}
+    if isinstance(moved, Dynamics):
+        numbers["kernel_norm"] = step_size * moved.scale * _norm(moved.matrix)
+        if moved.size <= LARGEST_DENSE:
+            numbers["flow"] = flow(moved, state, step_size, update)
+    return numbers
 
 
 def _left_out(plain: Kernels, found: Spectrum) -> np.ndarray | None:
