@@ -90,8 +90,12 @@ def growth_without_averaging(
     if number is None:
         return Growth(-np.inf, oscillation)
     z = complex(modes[number])
-    if update.momentum:
-        z = update.multiplier(step * complex(found.eigenvalues[number]), 0.0, z) or z
+    if update.momentum:  # of the two fastest without it, as for averaged targets
+        behind = np.flatnonzero(np.real(modes) < z.real)
+        second = slowest_turning(modes[behind])
+        pair = [number] if second is None else [number, int(behind[second])]
+        each = [(update.multiplier(complex(modes[one] - 1), 0.0, complex(modes[one])) or z, one) for one in pair]
+        z, number = max(each, key=lambda mode: mode[0].real)
     rate = float(np.log(z.real)) / update.target_period if z.real > 0 else -np.inf
     if number:  # not the rightmost one
         return Growth(rate, oscillation)

@@ -25,7 +25,7 @@ from seemrl.instrument.spectrum import eigenvalues, eigenvectors
 
 SLOW_TURN = 0.1  # radians per target update: a period of at least 60 updates
 _VANISHED = 1e-6  # |z| of a mode that is gone at once, and has no angle to speak of
-_REFINEMENTS = 3
+_REFINEMENTS, _STILL = 30, 1e-13
 _NEWTON_STEPS = 60
 
 
@@ -104,7 +104,11 @@ class Mode:
 
     @classmethod
     def fastest(cls, cross: np.ndarray, gram: np.ndarray, update: Update) -> "Mode | None":
-        """The fastest mode that turns slowly, or None; both kernels times the step, on a basis."""
+        """The fastest mode that turns slowly, or None; both kernels times the step, on a basis.
+
+        With momentum it is followed from the two fastest without: one that turns fast without momentum and slowly with
+        it, and would overtake them, is not found.
+        """
         plain = Update(update.target_rate, update.target_period)
         modes = eigenvalues(_reduced_step(cross, gram, update.target_rate))
         number = slowest_turning(modes)
@@ -196,8 +200,10 @@ def _with_momentum(
         )
         if found is None:
             break
-        z = complex(found.real) if abs(found.imag) <= 1e-12 * abs(found) else found
+        before, z = z, complex(found.real) if abs(found.imag) <= 1e-12 * abs(found) else found
         right, left = _vectors(cross, gram, update, z)
+        if abs(z - before) <= _STILL * abs(z):
+            break
     return z, right, left
 
 
