@@ -34,7 +34,6 @@ from seemrl.training.loop import Run  # noqa: E402
 from seemrl.training.reading import as_measured  # noqa: E402
 from seemrl.training.setup import open_run  # noqa: E402
 
-_DRAWS = 2
 _FULL_REPEATS = 128  # rows up to which every sample is read; beyond, as many as cost as much, or nearly
 _FEWEST = 3
 _QUANTILE = 1.64  # of the normal distribution: 90% within
