@@ -2,9 +2,9 @@
 
 import jax.numpy as jnp
 
+from seemrl.agents.agent import Transitions
 from seemrl.agents.config import QLearningConfig
 from seemrl.agents.q_learning import QLearning
-from seemrl.agents.td3_bc import Transitions
 from seemrl.environments.toy_maze import DIRECTIONS, toy_maze
 from seemrl.instrument.batch import Batch
 from seemrl.instrument.measure import measure

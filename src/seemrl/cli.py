@@ -80,7 +80,7 @@ def _help(start: str = "") -> str:
     )
 
 
-def _parse(config: type[Config], name: str, arguments: Sequence[str], default: Config | None = None) -> Config:
+def _parse(config: Callable[..., Config], name: str, arguments: Sequence[str], default: Config | None = None) -> Config:
     """Options into a config; a mistake becomes one line instead of tyro's box."""
     import tyro
 
@@ -109,10 +109,11 @@ def _demo(arguments: Sequence[str]) -> None:
 
 
 def _train(arguments: Sequence[str]) -> None:
-    from seemrl.training.command import resumed_settings, run_train
+    from seemrl.training.command import default_settings, run_train
     from seemrl.training.config import TrainConfig
 
-    run_train(_parse(TrainConfig, "train", arguments, resumed_settings(arguments)))
+    defaults = default_settings(arguments)
+    run_train(_parse(TrainConfig[type(defaults.hyperparameters)], "train", arguments, defaults))
 
 
 def _report(arguments: Sequence[str]) -> None:

@@ -13,3 +13,13 @@ class MissingPartError(InputError):
 
     def __init__(self, part: str, extra: str, purpose: str) -> None:
         super().__init__(f"{purpose} needs {part}, which is not installed; run: pip install 'seemrl[{extra}]'")
+
+
+def require_option(holds: bool, name: str, value: object, wanted: str) -> None:
+    """Refuse an option of the command line unless something holds.
+
+    Raises:
+        InputError: names the option, its value and what fits.
+    """
+    if not holds:
+        raise InputError(f"--{name.replace('_', '-')} {value}: it must be {wanted}")

@@ -10,8 +10,9 @@ import torch
 
 from cases import ACTION, OBSERVATION, shaken
 from oracles import InTorch
+from seemrl.agents.agent import Transitions, train_updates
 from seemrl.agents.config import TD3BCConfig
-from seemrl.agents.td3_bc import TD3BC, Transitions, train_updates
+from seemrl.agents.td3_bc import TD3BC
 
 ROWS, BATCH = 64, 16
 LOW, HIGH = (-1.0, -0.5), (1.0, 2.0)
@@ -256,7 +257,7 @@ def adam_count(state: Any) -> Any:
 
 @pytest.mark.parametrize("updates", [0, -2, 5])
 def test_a_number_of_updates_that_is_no_whole_cycle_is_refused(updates):
-    with pytest.raises(ValueError, match="not a positive multiple of policy_frequency 2"):
+    with pytest.raises(ValueError, match="not a positive multiple of 2, the updates of a cycle"):
         trained(learner(), updates)
 
 

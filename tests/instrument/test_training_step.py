@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from cases import ACTION, OBSERVATION, torch_twin, transitions
+from seemrl.agents.agent import Transitions
 from seemrl.agents.config import TD3BCConfig
-from seemrl.agents.td3_bc import TD3BC, Transitions
+from seemrl.agents.td3_bc import TD3BC
 from seemrl.instrument.dynamics import Dynamics, head_selection
 from seemrl.instrument.kernels import open_critic
 from seemrl.instrument.kernels.layerwise import kernel_blocks

@@ -13,7 +13,7 @@ from seemrl.cli import main
 from seemrl.data.d4rl import save_d4rl
 from seemrl.errors import InputError
 from seemrl.files import write_json
-from seemrl.training.command import resumed_settings
+from seemrl.training.command import default_settings
 from seemrl.training.loop import Run
 from seemrl.training.run_directory import stored_description
 from seemrl.training.setup import open_run
@@ -64,9 +64,9 @@ def test_options_that_are_not_given_are_those_of_the_run(run, unbroken, capsys):
 
 
 def test_every_setting_of_a_stored_run_is_taken_over(run):
-    settings = resumed_settings(["--resume", f"--out={run}"])
+    settings = default_settings(["--resume", f"--out={run}"])
     assert settings == replace(SMALL, out=str(run))
-    assert resumed_settings(["--out", str(run)]) == type(SMALL)()
+    assert default_settings(["--out", str(run)]) == type(SMALL)()
 
 
 @pytest.mark.parametrize(

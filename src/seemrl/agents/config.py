@@ -1,36 +1,135 @@
 """Hyperparameters of the agents; imports nothing heavy, so that a command line can list them at once."""
 
+import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
+from seemrl.errors import require_option
 from seemrl.networks.options import Norm, Placement
 
+AgentName = Literal["td3_bc"]
 OptimizerName = Literal["adam", "sgd"]
 StepName = Literal["sgd", "momentum", "rmsprop", "adam"]
 
 
-@dataclass(frozen=True)
-class TD3BCConfig:
-    """Hyperparameters of TD3+BC; the defaults are the published ones."""
+@dataclass(frozen=True, kw_only=True)
+class AgentConfig:
+    """What every agent has: networks and the optimizer of its policy."""
+
+    agent: ClassVar[AgentName]
+    """Name of the algorithm, on the command line and in run directories."""
+    discrete: ClassVar[bool] = False
+    """Whether it chooses among numbered actions."""
 
     hidden_sizes: tuple[int, ...] = (256, 256)
     """Units of each hidden layer, critic and actor alike."""
+    optimizer: OptimizerName = "adam"
+    """Optimizer of every network."""
+    discount: float = 0.99
+    """Discount factor gamma."""
+
+    @property
+    def updates_per_cycle(self) -> int:
+        """Critic updates in one turn of everything the agent trains; runs stop at multiples of it."""
+        return 1
+
+    def check(self) -> None:
+        """Refuse settings that no agent can have.
+
+        Raises:
+            InputError: names the option, its value and what fits.
+        """
+        require_option(bool(self.hidden_sizes), "hidden_sizes", "empty", "one size or more")
+        sizes_fit = all(size >= 1 for size in self.hidden_sizes)
+        require_option(sizes_fit, "hidden_sizes", self.hidden_sizes, "1 or more")
+        require_option(0 <= self.discount < 1, "discount", self.discount, "in [0, 1)")
+
+    def _positive(self, *names: str) -> None:
+        for name in names:
+            require_option(0 < getattr(self, name) < math.inf, name, getattr(self, name), "finite and above 0")
+
+    def _not_negative(self, *names: str) -> None:
+        for name in names:
+            require_option(0 <= getattr(self, name) < math.inf, name, getattr(self, name), "finite, 0 or more")
+
+    def _layers_exist(self, name: str) -> None:
+        layers, last = getattr(self, name), len(self.hidden_sizes) - 1
+        exist = layers is None or all(0 <= layer <= last for layer in layers)
+        require_option(exist, name, layers, f"numbers from 0 to {last}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActorConfig(AgentConfig):
+    """What agents with a policy network have."""
+
+    actor_norm: Norm = "none"
+    """Normaliser inside the actor."""
+    actor_norm_placement: Placement = "pre"
+    """Normalise before ("pre") or after ("post") the activation."""
+    actor_norm_layers: tuple[int, ...] | None = None
+    """Hidden layers of the actor that carry the normaliser, numbered from 0; None: all of them."""
+    actor_learning_rate: float = 3e-4
+    """Step size of the actor."""
+
+    @property
+    def actor_layout(self) -> dict[str, Any]:
+        """The actor's normalisers, as `MLP` takes them."""
+        return {
+            "norm": self.actor_norm,
+            "placement": self.actor_norm_placement,
+            "norm_layers": self.actor_norm_layers,
+        }
+
+    def check(self) -> None:
+        """Refuse settings that no actor can have."""
+        super().check()
+        self._layers_exist("actor_norm_layers")
+        self._positive("actor_learning_rate")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CriticConfig(AgentConfig):
+    """What agents with a critic have: its normalisers, its optimizer and its target."""
+
     critic_norm: Norm = "none"
     """Normaliser inside the critic: the cure is "layer" (LayerNorm)."""
     critic_norm_placement: Placement = "pre"
     """Normalise before ("pre") or after ("post") the activation."""
     critic_norm_layers: tuple[int, ...] | None = None
     """Hidden layers that carry the normaliser, numbered from 0; None: all of them."""
-    optimizer: OptimizerName = "adam"
-    """Optimizer of critic and actor."""
     critic_learning_rate: float = 3e-4
     """Step size of the critic."""
-    actor_learning_rate: float = 3e-4
-    """Step size of the actor."""
-    discount: float = 0.99
-    """Discount factor gamma."""
     target_rate: float = 0.005
-    """How far target networks move to the live ones at each actor update; 1: no averaging."""
+    """How far target networks move to the live ones at each move; 1: no averaging."""
+
+    @property
+    def critic_layout(self) -> dict[str, Any]:
+        """The critic's normalisers, as `MLP` takes them."""
+        return {
+            "norm": self.critic_norm,
+            "placement": self.critic_norm_placement,
+            "norm_layers": self.critic_norm_layers,
+        }
+
+    @property
+    def homogeneous_depth(self) -> int | None:
+        """Layers with weights of a critic without normalisers (theorems on growth apply to it), or None."""
+        return len(self.hidden_sizes) + 1 if self.critic_norm == "none" else None
+
+    def check(self) -> None:
+        """Refuse settings that no critic can have."""
+        super().check()
+        self._layers_exist("critic_norm_layers")
+        self._positive("critic_learning_rate")
+        require_option(0 < self.target_rate <= 1, "target_rate", self.target_rate, "in (0, 1]; 1: no averaging")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TD3BCConfig(ActorConfig, CriticConfig):
+    """Hyperparameters of TD3+BC; the defaults are the published ones."""
+
+    agent: ClassVar[AgentName] = "td3_bc"
+
     policy_noise: float = 0.2
     """Standard deviation of the smoothing noise on target actions, in half-widths of the action box."""
     noise_clip: float = 0.5
@@ -41,6 +140,17 @@ class TD3BCConfig:
     """Weight of the value term, divided by mean |Q| (alpha in TD3+BC)."""
     bc_weight: float = 1.0
     """Weight of the behaviour-cloning term; 0: plain TD3."""
+
+    @property
+    def updates_per_cycle(self) -> int:
+        """Critic updates per actor update."""
+        return self.policy_frequency
+
+    def check(self) -> None:
+        """Refuse settings that TD3+BC cannot have."""
+        super().check()
+        require_option(self.policy_frequency >= 1, "policy_frequency", self.policy_frequency, "at least 1")
+        self._not_negative("policy_noise", "noise_clip", "q_weight", "bc_weight")
 
 
 @dataclass(frozen=True)

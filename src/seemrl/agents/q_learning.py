@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from seemrl.agents.agent import Transitions
 from seemrl.agents.config import QLearningConfig, StepName
-from seemrl.agents.td3_bc import Transitions
 from seemrl.networks.mlp import TwinCritic
 
 

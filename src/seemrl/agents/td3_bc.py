@@ -9,23 +9,11 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from seemrl.agents.agent import Agent, Info, Measured, Transitions, descend, follow, start_optimizer
 from seemrl.agents.config import OptimizerName, TD3BCConfig
 from seemrl.networks.mlp import DeterministicActor, TwinCritic
-
-Info = dict[str, Float[Array, ""]]
-
-
-class Transitions(NamedTuple):
-    """A batch, or a whole data set, on the device; ``terminals`` is 1.0 where the episode ended in a terminal state."""
-
-    observations: Float[Array, "batch observation"]
-    actions: Float[Array, "batch action"]
-    rewards: Float[Array, " batch"]
-    next_observations: Float[Array, "batch observation"]
-    terminals: Float[Array, " batch"]
 
 
 class Scalars(NamedTuple):
@@ -39,8 +27,8 @@ class Scalars(NamedTuple):
     bc_weight: Float[Array, ""]
 
 
-class TD3BC(eqx.Module):
-    """The whole learner as one frozen pytree: networks, targets, optimizer states, random key and step count."""
+class TD3BC(Agent):
+    """Twin critics, a deterministic actor, targets of both."""
 
     critic: TwinCritic
     target_critic: TwinCritic
@@ -49,41 +37,51 @@ class TD3BC(eqx.Module):
     critic_optimizer_state: PyTree
     actor_optimizer_state: PyTree
     scalars: Scalars
-    key: PRNGKeyArray
-    step: Array
     optimizer: OptimizerName = eqx.field(static=True)
     policy_frequency: int = eqx.field(static=True)
 
     @classmethod
     def create(
         cls, config: TD3BCConfig, observation_size: int, low: tuple[float, ...], high: tuple[float, ...], seed: int
-    ):
+    ) -> "TD3BC":
         """A fresh learner; everything random in its life derives from ``seed``."""
         critic_key, actor_key, key = jax.random.split(jax.random.key(seed), 3)
-        critic = TwinCritic(
-            observation_size,
-            len(low),
-            config.hidden_sizes,
-            norm=config.critic_norm,
-            placement=config.critic_norm_placement,
-            norm_layers=config.critic_norm_layers,
-            key=critic_key,
+        critic = TwinCritic(observation_size, len(low), config.hidden_sizes, **config.critic_layout, key=critic_key)
+        actor = DeterministicActor(
+            observation_size, low, high, config.hidden_sizes, **config.actor_layout, key=actor_key
         )
-        actor = DeterministicActor(observation_size, low, high, config.hidden_sizes, key=actor_key)
-        make = _optimizer(config.optimizer)
         return cls(
+            key=key,
+            step=jnp.zeros((), jnp.int32),
             critic=critic,
             target_critic=critic,  # arrays never change in place: sharing them is safe
             actor=actor,
             target_actor=actor,
-            critic_optimizer_state=make(learning_rate=jnp.asarray(config.critic_learning_rate)).init(critic),
-            actor_optimizer_state=make(learning_rate=jnp.asarray(config.actor_learning_rate)).init(actor),
+            critic_optimizer_state=start_optimizer(config.optimizer, config.critic_learning_rate, critic),
+            actor_optimizer_state=start_optimizer(config.optimizer, config.actor_learning_rate, actor),
             scalars=Scalars(*(jnp.asarray(getattr(config, name), jnp.float32) for name in Scalars._fields)),
-            key=key,
-            step=jnp.zeros((), jnp.int32),
             optimizer=config.optimizer,
             policy_frequency=config.policy_frequency,
         )
+
+    @property
+    def updates_per_cycle(self) -> int:
+        """Critic updates per actor update."""
+        return self.policy_frequency
+
+    def act(self, observations: Float[Array, "batch observation"]) -> Float[Array, "batch action"]:
+        """The actor's actions."""
+        return self.actor(observations)
+
+    def measured(self) -> Measured:
+        """Both heads against the smaller target head."""
+        options = {
+            "discount": float(self.scalars.discount),
+            "optimizer": self.critic_optimizer_state,
+            "target_rate": float(self.scalars.target_rate),
+            "target_period": self.policy_frequency,
+        }
+        return Measured(self.critic, self.target_critic, options)
 
     def target_actions(self, next_observations: Float[Array, "batch observation"], key: PRNGKeyArray) -> Array:
         """The policy as the target uses it: target actor plus clipped smoothing noise, inside the action box."""
@@ -113,76 +111,25 @@ class TD3BC(eqx.Module):
 
     def update(self, data: Transitions, batch_size: int) -> tuple["TD3BC", Info]:
         """One cycle: ``policy_frequency`` critic updates, then one actor update and one move of the targets."""
-        agent, batch, info = self._sample_and_update_critic(data, batch_size)
+        batch, key = self.draw(data, batch_size)
+        agent, info = self._update_critic(batch, key)
         for _ in range(self.policy_frequency - 1):
-            agent, batch, info = agent._sample_and_update_critic(data, batch_size)
+            batch, key = agent.draw(data, batch_size)
+            agent, info = agent._update_critic(batch, key)
         agent, actor_info = agent._update_actor(batch)
         return agent, info | actor_info
 
-    def _sample_and_update_critic(self, data: Transitions, batch_size: int) -> tuple["TD3BC", Transitions, Info]:
-        sample_key, noise_key = jax.random.split(jax.random.fold_in(self.key, self.step))
-        rows = jax.random.randint(sample_key, (batch_size,), 0, data.rewards.shape[0])
-        batch = Transitions(*(column[rows] for column in data))
-        agent, info = self._update_critic(batch, noise_key)
-        return agent, batch, info
-
     def _update_critic(self, batch: Transitions, key: PRNGKeyArray) -> tuple["TD3BC", Info]:
         gradients, info = jax.grad(self.critic_loss, has_aux=True)(self.critic, batch, key)
-        critic, state = self._descend(self.critic, gradients, self.critic_optimizer_state)
-        return self._replace(critic=critic, critic_optimizer_state=state, step=self.step + 1), info
+        critic, state = descend(self.optimizer, self.critic, gradients, self.critic_optimizer_state)
+        return self.replace(critic=critic, critic_optimizer_state=state, step=self.step + 1), info
 
     def _update_actor(self, batch: Transitions) -> tuple["TD3BC", Info]:
         gradients, info = jax.grad(self.actor_loss, has_aux=True)(self.actor, batch)
-        actor, state = self._descend(self.actor, gradients, self.actor_optimizer_state)
-        rate = self.scalars.target_rate
-        follow = lambda target, live: (1 - rate) * target + rate * live  # noqa: E731 - a copy, bit by bit, at rate 1
-        return self._replace(
+        actor, state = descend(self.optimizer, self.actor, gradients, self.actor_optimizer_state)
+        return self.replace(
             actor=actor,
             actor_optimizer_state=state,
-            target_actor=jax.tree.map(follow, self.target_actor, actor),
-            target_critic=jax.tree.map(follow, self.target_critic, self.critic),
+            target_actor=follow(self.target_actor, actor, self.scalars.target_rate),
+            target_critic=follow(self.target_critic, self.critic, self.scalars.target_rate),
         ), info
-
-    def _descend(self, network: PyTree, gradients: PyTree, state: PyTree) -> tuple[PyTree, PyTree]:
-        rate = state.hyperparams["learning_rate"]
-        updates, state = _optimizer(self.optimizer)(learning_rate=rate).update(gradients, state)
-        return optax.apply_updates(network, updates), state
-
-    def _replace(self, **changes: PyTree) -> "TD3BC":
-        names = tuple(changes)
-        return eqx.tree_at(lambda agent: tuple(getattr(agent, name) for name in names), self, tuple(changes.values()))
-
-
-def _optimizer(name: OptimizerName):
-    """The optimizer with its learning rate kept in its state, where the update and the instrument both read it."""
-    return optax.inject_hyperparams({"adam": optax.adam, "sgd": optax.sgd}[name])
-
-
-def train_updates(data: Transitions, agent: TD3BC, updates: int, batch_size: int) -> tuple[TD3BC, Info]:
-    """Run some critic updates in one compiled call; returns the agent and the mean of every metric over them.
-
-    Args:
-        data: the whole data set, on the device.
-        agent: the learner.
-        updates: critic updates, a multiple of the agent's ``policy_frequency``. One program serves any number.
-        batch_size: transitions per update.
-    """
-    cycles, rest = divmod(updates, agent.policy_frequency)
-    if rest or cycles < 1:
-        raise ValueError(f"{updates} updates are not a positive multiple of policy_frequency {agent.policy_frequency}")
-    return _train_cycles(data, agent, jnp.asarray(cycles), batch_size)
-
-
-@eqx.filter_jit
-def _train_cycles(data: Transitions, agent: TD3BC, cycles: Array, batch_size: int) -> tuple[TD3BC, Info]:
-    arrays, static = eqx.partition(agent, eqx.is_array)
-    shapes = jax.eval_shape(lambda: eqx.combine(arrays, static).update(data, batch_size)[1])
-    nothing = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
-
-    def cycle(_: Array, carry: tuple[PyTree, Info]) -> tuple[PyTree, Info]:
-        arrays, total = carry
-        agent, info = eqx.combine(arrays, static).update(data, batch_size)
-        return eqx.filter(agent, eqx.is_array), jax.tree.map(jnp.add, total, info)
-
-    arrays, total = jax.lax.fori_loop(0, cycles, cycle, (arrays, nothing))
-    return eqx.combine(arrays, static), jax.tree.map(lambda value: value / cycles, total)

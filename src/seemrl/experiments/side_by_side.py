@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass, field
 
+import jax
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
@@ -78,7 +79,7 @@ def train_side_by_side(arms: Sequence[Arm], console: Console) -> None:
 
     def train(arm: Arm) -> None:
         stops = arm.run.train()
-        with compiling[arm.run.config.hyperparameters.critic_norm]:
+        with compiling[str(jax.tree.structure(arm.run.agent))]:
             arm.note(next(stops))
         for progress in stops:
             arm.note(progress)

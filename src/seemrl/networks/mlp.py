@@ -163,9 +163,14 @@ class DeterministicActor(eqx.Module):
         high: Sequence[float],
         hidden_sizes: Sequence[int],
         *,
+        norm: Norm = "none",
+        placement: Placement = "pre",
+        norm_layers: Sequence[int] | None = None,
         key: PRNGKeyArray,
     ) -> None:
-        self.network = MLP(observation_size, hidden_sizes, len(low), key=key)
+        self.network = MLP(
+            observation_size, hidden_sizes, len(low), norm=norm, placement=placement, norm_layers=norm_layers, key=key
+        )
         self.low, self.high = tuple(map(float, low)), tuple(map(float, high))
 
     def __call__(self, observations: Float[Array, "batch observation"]) -> Float[Array, "batch action"]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seemrl.agents.config import TD3BCConfig
+from seemrl.agents.registry import CONFIGS
 from seemrl.data.refusals import one_line
 from seemrl.errors import InputError
 from seemrl.training.backend import prepare_jax
@@ -15,14 +16,18 @@ if TYPE_CHECKING:
     from seemrl.training.loop import Progress, Run
 
 
-def resumed_settings(arguments: Sequence[str]) -> TrainConfig:
-    """Defaults for the command line: with --resume, those of the run in --out, so that only changes need be given.
+def default_settings(arguments: Sequence[str]) -> TrainConfig:
+    """Defaults for the command line: those of the agent it names; with --resume, of the run in --out.
+
+    An agent that does not exist is left for the parser to refuse.
 
     Raises:
         InputError: --resume names no run directory.
     """
     if "--resume" not in arguments:
-        return TrainConfig()
+        name = _value_of("--agent", arguments)
+        config = next((config for known, config in CONFIGS.items() if known == name), TD3BCConfig)
+        return TrainConfig(agent=config.agent, hyperparameters=config())
     out = _value_of("--out", arguments)
     if out is None:
         raise InputError("--resume: which run? name its directory with --out")
@@ -32,13 +37,14 @@ def resumed_settings(arguments: Sequence[str]) -> TrainConfig:
     settings: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in stored["config"].items()
     }
-    own = {field.name for field in fields(TD3BCConfig)}
     try:
-        parameters = TD3BCConfig(**{key: value for key, value in settings.items() if key in own})
+        kind = CONFIGS[settings["agent"]]
+        own = {field.name for field in fields(kind)}
+        parameters = kind(**{key: value for key, value in settings.items() if key in own})
         config = TrainConfig(
             hyperparameters=parameters, **{key: value for key, value in settings.items() if key not in own}
         )
-    except TypeError as error:
+    except (KeyError, TypeError) as error:
         raise InputError(f"{out}/config.json: not the settings of this version of seemrl ({error})") from error
     return replace(config, out=out, resume=False)
 

@@ -1,19 +1,21 @@
 """Settings of a training run: the command line of `seemrl train`. Imports nothing heavy."""
 
-import math
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Generic, Literal, cast
 
 import tyro
+from typing_extensions import TypeVar
 
-from seemrl.agents.config import TD3BCConfig
-from seemrl.errors import InputError
+from seemrl.agents.config import AgentConfig, AgentName, TD3BCConfig
+from seemrl.errors import require_option
+
+Hyperparameters = TypeVar("Hyperparameters", bound=AgentConfig, covariant=True, default=AgentConfig)
 
 _SHORTEST_CADENCE = 100  # updates, unless asked for
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
+class TrainConfig(Generic[Hyperparameters]):
     """Train an offline agent on logged data, with readings and forecasts of its critic.
 
     Everything goes into a run directory: config.json, metrics.jsonl, readings.jsonl, evaluations.jsonl, checkpoints/.
@@ -30,9 +32,11 @@ class TrainConfig:
     """Chooses the part; with one seed, 1% lies inside 10%, and on every machine it is the same."""
     out: str = ""
     """Run directory; default: runs/<data>-<agent>-seed<seed>."""
-    agent: Literal["td3_bc"] = "td3_bc"
-    """Algorithm."""
-    hyperparameters: Annotated[TD3BCConfig, tyro.conf.arg(name="")] = field(default_factory=TD3BCConfig)
+    agent: AgentName = "td3_bc"
+    """Algorithm; `--agent NAME --help` lists the options that it has."""
+    hyperparameters: Annotated[Hyperparameters, tyro.conf.arg(name="")] = field(
+        default_factory=lambda: cast(Hyperparameters, TD3BCConfig())
+    )
     steps: int = 100_000
     """Critic updates in the whole run."""
     batch_size: int = 256
@@ -74,8 +78,8 @@ class TrainConfig:
         )
 
     def _part(self, parts: int) -> int:
-        frequency = self.hyperparameters.policy_frequency
-        return max(1, max(self.steps // parts, _SHORTEST_CADENCE) // frequency) * frequency
+        cycle = self.hyperparameters.updates_per_cycle
+        return max(1, max(self.steps // parts, _SHORTEST_CADENCE) // cycle) * cycle
 
     def check(self) -> None:
         """Refuse settings that no run can have.
@@ -83,35 +87,16 @@ class TrainConfig:
         Raises:
             InputError: names the option, its value and what fits.
         """
-        parameters = self.hyperparameters
         for name in ("steps", "batch_size", "reading_rows", "evaluation_episodes"):
-            _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
-        _require(0 <= self.seed < 2**32, "seed", self.seed, f"from 0 to {2**32 - 1}")  # JAX keeps 32 bits
-        _require(0 < self.data_percent <= 100, "data_percent", self.data_percent, "above 0 and at most 100")
-        _require(0 <= self.subset_seed < 2**63, "subset_seed", self.subset_seed, f"from 0 to {2**63 - 1}")
-        _require(parameters.policy_frequency >= 1, "policy_frequency", parameters.policy_frequency, "at least 1")
+            require_option(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        require_option(0 <= self.seed < 2**32, "seed", self.seed, f"from 0 to {2**32 - 1}")  # JAX keeps 32 bits
+        require_option(0 < self.data_percent <= 100, "data_percent", self.data_percent, "above 0 and at most 100")
+        require_option(0 <= self.subset_seed < 2**63, "subset_seed", self.subset_seed, f"from 0 to {2**63 - 1}")
+        self.hyperparameters.check()
+        own = self.hyperparameters.agent
+        require_option(self.agent == own, "agent", self.agent, f"{own}, whose hyperparameters are given")
+        cycle = self.hyperparameters.updates_per_cycle
+        whole = "0 or more" if cycle == 1 else f"0 or more, a multiple of --policy-frequency {cycle}"
         for name in ("steps", "read_every", "evaluate_every", "checkpoint_every"):
             value = getattr(self, name)
-            fits = value >= 0 and value % parameters.policy_frequency == 0
-            _require(fits, name, value, f"0 or more, a multiple of --policy-frequency {parameters.policy_frequency}")
-        _require(bool(parameters.hidden_sizes), "hidden_sizes", "empty", "one size or more")
-        _require(
-            all(size >= 1 for size in parameters.hidden_sizes), "hidden_sizes", parameters.hidden_sizes, "1 or more"
-        )
-        layers = parameters.critic_norm_layers
-        if layers is not None:
-            last = len(parameters.hidden_sizes) - 1
-            _require(
-                all(0 <= layer <= last for layer in layers), "critic_norm_layers", layers, f"numbers from 0 to {last}"
-            )
-        _require(0 <= parameters.discount < 1, "discount", parameters.discount, "in [0, 1)")
-        _require(0 < parameters.target_rate <= 1, "target_rate", parameters.target_rate, "in (0, 1]; 1: no averaging")
-        for name in ("critic_learning_rate", "actor_learning_rate"):
-            _require(0 < getattr(parameters, name) < math.inf, name, getattr(parameters, name), "finite and above 0")
-        for name in ("policy_noise", "noise_clip", "q_weight", "bc_weight"):
-            _require(0 <= getattr(parameters, name) < math.inf, name, getattr(parameters, name), "finite, 0 or more")
-
-
-def _require(holds: bool, name: str, value: object, wanted: str) -> None:
-    if not holds:
-        raise InputError(f"--{name.replace('_', '-')} {value}: it must be {wanted}")
+            require_option(value >= 0 and value % cycle == 0, name, value, whole)

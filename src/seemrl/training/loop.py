@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from seemrl.agents.td3_bc import TD3BC, Transitions, train_updates
+from seemrl.agents.agent import Agent, Transitions, train_updates
+from seemrl.agents.registry import create_agent
 from seemrl.data.dataset import Dataset
 from seemrl.files import append_json_line, write_json
 from seemrl.instrument.batch import Batch
@@ -19,7 +20,6 @@ from seemrl.instrument.forecast import Forecast, forecast
 from seemrl.instrument.forecast.advice import Advice, advise_with_data, as_seen
 from seemrl.instrument.forecast.candidates import LAYER_NORM
 from seemrl.instrument.reading import Reading
-from seemrl.networks.mlp import DeterministicActor
 from seemrl.training.checkpoint import load_newest, save_checkpoint
 from seemrl.training.config import TrainConfig
 from seemrl.training.evaluation import ActionBox, evaluate
@@ -80,7 +80,7 @@ class Run:
         )
         columns = (
             self._normalized(self.data.observations),
-            self.data.actions,
+            self.data.one_hot_actions() if self.data.discrete else self.data.actions,
             self.data.rewards,
             self._normalized(self.data.next_observations),
             self.data.terminals.astype(np.float32),
@@ -88,7 +88,7 @@ class Run:
         self._transitions = Transitions(*map(jnp.asarray, columns))
         self._rows = self.data.batch_rows(self.config.reading_rows, _READING_SEED)
         self._batch = Batch(*(column[self._rows] for column in columns))
-        self.agent = TD3BC.create(
+        self.agent = create_agent(
             self.config.hyperparameters, self.data.observation_size, self.box.low, self.box.high, self.config.seed
         )
         self.step = 0
@@ -118,9 +118,8 @@ class Run:
             yield progress
 
     def act(self, observations: np.ndarray) -> np.ndarray:
-        """The actor's actions at raw observations, (batch, action)."""
-        actions = _act(self.agent.actor, jnp.asarray(self._normalized(observations)))
-        return np.asarray(actions)
+        """The policy's actions at raw observations, (batch, action)."""
+        return np.asarray(_act(self.agent, jnp.asarray(self._normalized(observations))))
 
     def _normalized(self, observations: np.ndarray) -> np.ndarray:
         return ((observations - self._mean) / self._deviation).astype(np.float32)
@@ -132,6 +131,8 @@ class Run:
         if not self._due(self.config.read_every):
             return None, None, None
         append_json_line(self.directory / "metrics.jsonl", {"step": self.step, **metrics})
+        if self.agent.measured() is None:
+            return None, None, None
         reading = read_learner(self.agent, self._batch, len(self.data))
         cosine = reading.ntk_cosine(self.readings[-1]) if self.readings else None
         self.readings.append(reading)
@@ -171,8 +172,7 @@ class Run:
     @property
     def homogeneous_depth(self) -> int | None:
         """Layers with weights of a critic without normalisers (theorems on growth apply to it), or None."""
-        parameters = self.config.hyperparameters
-        return len(parameters.hidden_sizes) + 1 if parameters.critic_norm == "none" else None
+        return getattr(self.config.hyperparameters, "homogeneous_depth", None)
 
     def _evaluate(self) -> dict[str, Any] | None:
         if self.environment is None or not self._due(self.config.evaluate_every):
@@ -183,5 +183,5 @@ class Run:
 
 
 @eqx.filter_jit
-def _act(actor: DeterministicActor, observations: jax.Array) -> jax.Array:
-    return actor(observations)
+def _act(agent: Agent, observations: jax.Array) -> jax.Array:
+    return agent.act(observations)

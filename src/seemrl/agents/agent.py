@@ -1,0 +1,149 @@
+"""The skeleton of every agent: the learner as one frozen pytree, and the compiled loop that turns it.
+
+An agent's own file says what it consists of, how one cycle of updates goes and what its losses are. What they share is
+here: drawing transitions, stepping an optimizer, moving a target, and what the instrument is told.
+"""
+
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from seemrl.agents.config import OptimizerName
+
+Info = dict[str, Float[Array, ""]]
+Learner = TypeVar("Learner", bound="Agent")
+
+
+class Transitions(NamedTuple):
+    """A batch, or a whole data set, on the device; ``terminals`` is 1.0 where the episode ended in a terminal state.
+
+    Discrete actions come one-hot.
+    """
+
+    observations: Float[Array, "batch observation"]
+    actions: Float[Array, "batch action"]
+    rewards: Float[Array, " batch"]
+    next_observations: Float[Array, "batch observation"]
+    terminals: Float[Array, " batch"]
+
+
+class Measured(NamedTuple):
+    """An agent as the instrument takes it.
+
+    Attributes:
+        critic, target_critic: called with observations and actions; with observations alone where ``policy`` is
+            "greedy".
+        options: everything else that `seemrl.measure` wants to know, by its name there.
+        policy: "sampled" asks `Agent.target_actions`; "greedy" takes the critic's best action.
+    """
+
+    critic: Any
+    target_critic: Any
+    options: dict[str, Any]
+    policy: Literal["sampled", "greedy"] = "sampled"
+
+
+class Agent(eqx.Module):
+    """A learner: networks, targets, optimizer states, random key and step count, all of them arrays of one pytree.
+
+    Attributes:
+        key: everything random derives from it and the step.
+        step: critic updates done.
+    """
+
+    draws: ClassVar[int] = 2
+    """Draws of a random target policy that a reading averages over."""
+
+    key: PRNGKeyArray
+    step: Array
+
+    @property
+    def updates_per_cycle(self) -> int:
+        """Critic updates in one `update`."""
+        return 1
+
+    def update(self, data: Transitions, batch_size: int) -> tuple["Agent", Info]:
+        """One cycle: critic updates, what else the agent trains, a move of its targets; and the metrics of the last."""
+        raise NotImplementedError
+
+    def act(self, observations: Float[Array, "batch observation"]) -> Float[Array, "batch action"]:
+        """The policy's actions in evaluation, without noise; discrete ones one-hot."""
+        raise NotImplementedError
+
+    def target_actions(
+        self, next_observations: Float[Array, "batch observation"], key: PRNGKeyArray
+    ) -> Float[Array, "batch action"]:
+        """Actions as the critic's target uses them, noise included."""
+        raise NotImplementedError
+
+    def measured(self) -> Measured | None:
+        """The critic and how it is trained; None where the agent has none that bootstraps."""
+        raise NotImplementedError
+
+    def draw(self, data: Transitions, batch_size: int) -> tuple[Transitions, PRNGKeyArray]:
+        """Transitions for this step, drawn with replacement, and a key for what else is random in it."""
+        sample_key, key = jax.random.split(jax.random.fold_in(self.key, self.step))
+        rows = jax.random.randint(sample_key, (batch_size,), 0, data.rewards.shape[0])
+        return Transitions(*(column[rows] for column in data)), key
+
+    def replace(self: Learner, **changes: PyTree) -> Learner:
+        """The same learner with some of its parts exchanged."""
+        names = tuple(changes)
+        return eqx.tree_at(lambda agent: tuple(getattr(agent, name) for name in names), self, tuple(changes.values()))
+
+
+def start_optimizer(name: OptimizerName, learning_rate: float, network: PyTree) -> PyTree:
+    """A fresh optimizer state; the learning rate is kept in it, where the update and the instrument both read it."""
+    return _optimizer(name)(learning_rate=jnp.asarray(learning_rate)).init(network)
+
+
+def descend(name: OptimizerName, network: PyTree, gradients: PyTree, state: PyTree) -> tuple[PyTree, PyTree]:
+    """One step of the optimizer: the network moved, and the new state."""
+    rate = state.hyperparams["learning_rate"]
+    updates, state = _optimizer(name)(learning_rate=rate).update(gradients, state)
+    return optax.apply_updates(network, updates), state
+
+
+def follow(target: PyTree, live: PyTree, rate: Float[Array, ""]) -> PyTree:
+    """The target network moved to the live one by ``rate``; at rate 1 a copy, bit by bit."""
+    return jax.tree.map(lambda old, new: (1 - rate) * old + rate * new, target, live)
+
+
+def _optimizer(name: OptimizerName):
+    return optax.inject_hyperparams({"adam": optax.adam, "sgd": optax.sgd}[name])
+
+
+def train_updates(data: Transitions, agent: Agent, updates: int, batch_size: int) -> tuple[Any, Info]:
+    """Run some critic updates in one compiled call; returns the agent and the mean of every metric over them.
+
+    Args:
+        data: the whole data set, on the device.
+        agent: the learner.
+        updates: critic updates, a multiple of the agent's ``updates_per_cycle``. One program serves any number.
+        batch_size: transitions per update.
+    """
+    cycles, rest = divmod(updates, agent.updates_per_cycle)
+    if rest or cycles < 1:
+        raise ValueError(
+            f"{updates} updates are not a positive multiple of {agent.updates_per_cycle}, the updates of a cycle"
+        )
+    return _train_cycles(data, agent, jnp.asarray(cycles), batch_size)
+
+
+@eqx.filter_jit
+def _train_cycles(data: Transitions, agent: Agent, cycles: Array, batch_size: int) -> tuple[Agent, Info]:
+    arrays, static = eqx.partition(agent, eqx.is_array)
+    shapes = jax.eval_shape(lambda: eqx.combine(arrays, static).update(data, batch_size)[1])
+    nothing = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
+
+    def cycle(_: Array, carry: tuple[PyTree, Info]) -> tuple[PyTree, Info]:
+        arrays, total = carry
+        agent, info = eqx.combine(arrays, static).update(data, batch_size)
+        return eqx.filter(agent, eqx.is_array), jax.tree.map(jnp.add, total, info)
+
+    arrays, total = jax.lax.fori_loop(0, cycles, cycle, (arrays, nothing))
+    return eqx.combine(arrays, static), jax.tree.map(lambda value: value / cycles, total)
