@@ -55,8 +55,9 @@ def resume(
     config: TrainConfig = SMALL,
     notify: Callable[[str], object] = no_remark,
     data: Dataset | None = None,
+    **changes: Any,
 ) -> Run:
-    return open_run(replace(config, out=str(directory), resume=True), notify, data or hopper())
+    return open_run(replace(config, out=str(directory), resume=True, **changes), notify, data or hopper())
 
 
 def abandon_at(run: Run, step: int) -> None:

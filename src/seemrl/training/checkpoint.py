@@ -18,10 +18,11 @@ State = TypeVar("State")
 _KEPT = 3
 
 
-def save_checkpoint(directory: Path, state: Any, step: int) -> Path:
-    """Write ``directory/step_<step>`` whole or not at all, and drop all but the newest three.
+def save_checkpoint(directory: Path, state: Any, step: int, healthy: int = -1) -> Path:
+    """Write ``directory/step_<step>`` whole or not at all; drop all but the newest three and the newest healthy one.
 
-    It holds ``state.safetensors`` (every array of the pytree under its path) and ``checkpoint.json`` (step, digest).
+    ``healthy`` is the last step known to be; the newest checkpoint up to it stays. A checkpoint holds
+    ``state.safetensors`` (every array of the pytree under its path) and ``checkpoint.json`` (step, digest).
     """
     directory.mkdir(parents=True, exist_ok=True)
     for abandoned in directory.glob(".step_*.tmp"):
@@ -38,9 +39,33 @@ def save_checkpoint(directory: Path, state: Any, step: int) -> Path:
         shutil.rmtree(final)
     temporary.rename(final)
     flush_to_disk(directory)
+    refuge = _newest_up_to(directory, healthy)
     for outdated in checkpoints(directory)[:-_KEPT]:
-        shutil.rmtree(outdated)
+        if outdated != refuge:
+            shutil.rmtree(outdated)
     return final
+
+
+def drop_after(directory: Path, step: int) -> int | None:
+    """Delete every checkpoint later than the newest of at most this step, whose own step is returned.
+
+    Where there is none so early, nothing is deleted, and the answer is None.
+    """
+    refuge = _newest_up_to(directory, step)
+    if refuge is None:
+        return None
+    for later in reversed(checkpoints(directory)):  # the newest first: one killed on the way leaves no gap
+        if later > refuge:
+            shutil.rmtree(later)
+    return _step_of(refuge)
+
+
+def _newest_up_to(directory: Path, step: int) -> Path | None:
+    return max((path for path in checkpoints(directory) if _step_of(path) <= step), default=None)
+
+
+def _step_of(path: Path) -> int:
+    return int(path.name.removeprefix("step_"))
 
 
 def checkpoints(directory: Path) -> list[Path]:

@@ -76,12 +76,36 @@ def run_train(config: TrainConfig) -> Path:
     def notify(line: str) -> None:
         console.print(one_line(line), markup=False, soft_wrap=True)  # paths may be long and hold [brackets]
 
+    if config.seeds > 1:
+        return _train_seeds(config, console)
     if config.resume:
         with sole_writer(run_path(config)):
             return _train(open_run(config, notify), console)
     run = open_run(config, notify)
     with sole_writer(run.directory):
         return _train(run, console)
+
+
+def _train_seeds(config: TrainConfig, console: Any) -> Path:
+    from seemrl.training.scores import aggregate, score_of
+    from seemrl.training.seeds import seed_settings, train_seeds
+    from seemrl.training.setup import run_path
+
+    config.check()
+    out = run_path(config)
+    settings = seed_settings(config, out)
+    train_seeds(settings, console)
+    scores = [score for score in (score_of(Path(setting.out)) for setting in settings) if score is not None]
+    for name, values in {
+        "final return": [score.final for score in scores],
+        "return over the last ten evaluations": [score.last_ten for score in scores],
+    }.items():
+        if values:
+            found = aggregate(values)
+            interval = "" if found.interval is None else " (95%: {:.1f} to {:.1f})".format(*found.interval)
+            console.print(f"{name}: interquartile mean {found.mean:.1f}{interval} over {len(values)} seeds")
+    print(out)
+    return out
 
 
 def _train(run: "Run", console: Any) -> Path:
@@ -118,6 +142,8 @@ def _train(run: "Run", console: Any) -> Path:
                 console.print(told(progress.advice), markup=False, soft_wrap=True)
             if progress.evaluation is not None:
                 console.print(_played(progress), soft_wrap=True)
+            if progress.ended is not None:
+                console.print(f"{run.directory}: {progress.ended}", markup=False, soft_wrap=True)
     events.close()
     print(run.directory)
     return run.directory

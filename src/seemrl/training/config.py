@@ -61,6 +61,12 @@ class TrainConfig(Generic[Hyperparameters]):
     """Updates between checkpoints; 0: twenty in the run, at least 100 apart."""
     advise: bool = True
     """At the first `diverging` verdict, measure once what would end it and write advice.json."""
+    on_diverging: Literal["warn", "stop", "rollback"] = "warn"
+    """At the first `diverging` verdict: go on ("warn"), end the run there ("stop"), or end it and keep no checkpoint
+    later than the last that was stable ("rollback")."""
+    seeds: int = 1
+    """Train as many seeds, --seed and those that follow, each in a directory of its own inside --out, as many side by
+    side as there are cores."""
     label: str = ""
     """Name of the run in reports; default: its directory's name."""
     resume: bool = False
@@ -87,9 +93,10 @@ class TrainConfig(Generic[Hyperparameters]):
         Raises:
             InputError: names the option, its value and what fits.
         """
-        for name in ("steps", "batch_size", "reading_rows", "evaluation_episodes"):
+        for name in ("steps", "batch_size", "reading_rows", "evaluation_episodes", "seeds"):
             require_option(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
-        require_option(0 <= self.seed < 2**32, "seed", self.seed, f"from 0 to {2**32 - 1}")  # JAX keeps 32 bits
+        last = 2**32 - self.seeds  # JAX keeps 32 bits of a seed
+        require_option(0 <= self.seed <= last, "seed", self.seed, f"from 0 to {last}")
         require_option(0 < self.data_percent <= 100, "data_percent", self.data_percent, "above 0 and at most 100")
         require_option(0 <= self.subset_seed < 2**63, "subset_seed", self.subset_seed, f"from 0 to {2**63 - 1}")
         self.hyperparameters.check()

@@ -1,10 +1,10 @@
 """The training loop: compiled updates between stops; at each stop what falls due is logged, read, played or saved."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeGuard
 
 import equinox as eqx
 import jax
@@ -20,11 +20,11 @@ from seemrl.instrument.forecast import Forecast, forecast
 from seemrl.instrument.forecast.advice import Advice, advise_with_data, as_seen
 from seemrl.instrument.forecast.candidates import LAYER_NORM
 from seemrl.instrument.reading import Reading
-from seemrl.training.checkpoint import load_newest, save_checkpoint
+from seemrl.training.checkpoint import drop_after, load_newest, save_checkpoint
 from seemrl.training.config import TrainConfig
 from seemrl.training.evaluation import ActionBox, evaluate
 from seemrl.training.reading import as_measured, read_learner
-from seemrl.training.run_directory import ADVICE, cut_logs
+from seemrl.training.run_directory import ADVICE, STOPPED, cut_logs
 
 _READING_SEED = 0
 _EVALUATION_SEED = 1_000_000
@@ -41,6 +41,7 @@ class Progress:
         forecast: from all readings so far.
         advice: on a critic first found to diverge; what advice.json says.
         evaluation: a row of evaluations.jsonl.
+        ended: why the run ends here, before its last step.
     """
 
     step: int
@@ -49,6 +50,7 @@ class Progress:
     forecast: Forecast | None = None
     advice: Advice | None = None
     evaluation: dict[str, Any] | None = None
+    ended: str | None = None
 
 
 @dataclass
@@ -92,6 +94,7 @@ class Run:
             self.config.hyperparameters, self.data.observation_size, self.box.low, self.box.high, self.config.seed
         )
         self.step = 0
+        self._stable_at = 0
 
     def restore(self, warn: Callable[[str], object]) -> None:
         """Go back to the newest whole checkpoint (or the start), logs included; ``warn`` hears of damaged ones."""
@@ -100,11 +103,16 @@ class Run:
             self.agent, self.step = found
         rows = cut_logs(self.directory, self.step)
         self.readings = [Reading.from_dict(row) for row in rows["readings.jsonl"]]
+        stable = (row["step"] for row in rows["readings.jsonl"] if row["forecast"]["verdict"] == "stable")
+        self._stable_at = max(stable, default=0)
+        (self.directory / STOPPED).unlink(missing_ok=True)
 
     def train(self) -> Iterator[Progress]:
         """Train to the last step, yielding at each stop after everything due there is on the disk."""
         config = self.config
         cadences = (config.read_every, config.evaluate_every, config.checkpoint_every)
+        if self.step == 0 and config.on_diverging == "rollback":
+            self._save()  # somewhere to go back to, however early the alarm
         while self.step < config.steps:
             stop = min(config.steps, *((self.step // cadence + 1) * cadence for cadence in cadences))
             started = perf_counter()
@@ -114,8 +122,37 @@ class Run:
             self.step = stop
             progress = Progress(stop, metrics, *self._read(metrics), self._evaluate())
             if self._due(config.checkpoint_every):
-                save_checkpoint(self.directory / "checkpoints", self.agent, self.step)
+                self._save()
+            if self._alarmed(progress.forecast):
+                yield replace(progress, ended=self._end_early(progress.forecast))
+                return
             yield progress
+
+    def _save(self) -> None:
+        save_checkpoint(self.directory / "checkpoints", self.agent, self.step, self._stable_at)
+
+    def _alarmed(self, outlook: Forecast | None) -> TypeGuard[Forecast]:
+        """Whether the run is to end at this forecast."""
+        ending = outlook is not None and outlook.verdict in ("diverging", "diverged")
+        return ending and self.config.on_diverging != "warn"
+
+    def _end_early(self, outlook: Forecast) -> str:
+        """Leave the newest checkpoint where a resumed run should begin, and say so in stopped.json.
+
+        The logs stay whole: a resumed run cuts them itself.
+        """
+        kept = drop_after(self.directory / "checkpoints", self._stable_at) if self.rolls_back else None
+        if kept is None:
+            self._save()
+            kept = self.step
+        row = {"step": self.step, "verdict": outlook.verdict, "reasons": outlook.reasons, "checkpoint": kept}
+        write_json(self.directory / STOPPED, row)
+        return f"ended at step {self.step}, {outlook.verdict}; the newest checkpoint is of step {kept}"
+
+    @property
+    def rolls_back(self) -> bool:
+        """Whether an alarm takes the checkpoints back to the last stable one."""
+        return self.config.on_diverging == "rollback"
 
     def act(self, observations: np.ndarray) -> np.ndarray:
         """The policy's actions at raw observations, (batch, action)."""
@@ -142,6 +179,8 @@ class Run:
             optimizer=self.config.hyperparameters.optimizer,
             depth=self.homogeneous_depth,
         )
+        if outlook.verdict == "stable":
+            self._stable_at = self.step
         row = reading.to_dict() | {"ntk_cosine": cosine, "forecast": outlook.to_dict()}
         append_json_line(self.directory / "readings.jsonl", row)
         return reading, outlook, self._advise(reading) if outlook.verdict == "diverging" else None

@@ -18,7 +18,9 @@ from seemrl.training.config import TrainConfig
 
 LOGS = ("metrics.jsonl", "readings.jsonl", "evaluations.jsonl")
 ADVICE = "advice.json"
-_NOT_PART_OF_THE_RUN = frozenset({"data", "out", "resume", "advise"})  # where things lie, what is told; data by content
+STOPPED = "stopped.json"
+# Where things lie, what is told, what else runs and where to stop; the data are compared by content.
+_NOT_PART_OF_THE_RUN = frozenset({"data", "out", "resume", "advise", "on_diverging", "seeds"})
 
 
 def flat_settings(config: TrainConfig) -> dict[str, Any]:

@@ -17,7 +17,9 @@ from seemrl.training.run_directory import begin, check_same, description, stored
 def run_path(config: TrainConfig) -> Path:
     """Where the run goes."""
     part = "" if config.data_percent == 100 else f"-{config.data_percent:g}percent"
-    return Path(config.out or Path("runs") / f"{Path(config.data).stem}{part}-{config.agent}-seed{config.seed}")
+    last = config.seed + config.seeds - 1
+    seed = f"seed{config.seed}" if config.seeds == 1 else f"seeds{config.seed}to{last}"
+    return Path(config.out or Path("runs") / f"{Path(config.data).stem}{part}-{config.agent}-{seed}")
 
 
 def open_run(config: TrainConfig, notify: Callable[[str], object], data: Dataset | None = None) -> Run:
