@@ -90,6 +90,13 @@ def read(critic: Any = None, act: Any = policy, **options: Any) -> Any:
         ({"target_rate": 0.0}, "target_rate: 0.0 is outside (0, 1]"),
         ({"target_rate": 1.5}, "target_rate: 1.5"),
         ({"target_period": 0}, "target_period: 0 is below 1"),
+        ({"target_period": -2}, "target_period: -2 is below 1"),
+        ({"leading": -1}, "leading: -1 is below 0"),
+        ({"memory": -1}, "memory: -1 is below 1"),
+        ({"memory": 0}, "memory: 0 is below 1"),
+        ({"population": ROWS - 1}, f"population: {ROWS - 1} is below the batch's {ROWS} rows"),
+        ({"population": 0}, "population: 0 is below 1"),
+        ({"step": -1}, "step: -1 is below 0"),
         ({"loss_scale": 0.0}, "loss_scale: 0.0 is outside (0, inf)"),
         ({"loss_scale": math.nan}, "loss_scale: nan"),
         ({"learning_rate": -1e-3}, "learning_rate: -0.001 is outside [0, inf)"),
@@ -102,6 +109,37 @@ def read(critic: Any = None, act: Any = policy, **options: Any) -> Any:
 )
 def test_a_setting_outside_its_range_is_refused(options, says):
     assert_refused(says, lambda: read(**options))
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"target_period": 1.5}, "target_period: 1.5 is no whole number"),
+        ({"policy_draws": 2.5}, "policy_draws: 2.5 is no whole number"),
+        ({"leading": "all"}, "leading: 'all' is no whole number"),
+        ({"memory": math.nan}, "memory: nan is no whole number"),
+        ({"memory": math.inf}, "memory: inf is no whole number"),
+        ({"population": ROWS + 0.5}, f"population: {ROWS + 0.5} is no whole number"),
+        ({"discount": "0.99"}, "discount: '0.99' is no number"),
+        ({"discount": None}, "discount: None is no number"),
+        ({"loss_scale": True}, "loss_scale: True is no number"),
+    ],
+)
+def test_a_setting_of_another_kind_is_refused(monkeypatch, options, says):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as outside the tests
+    assert_refused(says, lambda: read(**options))
+
+
+def test_a_batch_that_is_none_is_refused(monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as outside the tests
+    batch: Any = columns()
+    assert_refused("batch: a dict is no Batch", lambda: measure(torch_twin(4), batch, policy, discount=0.9))
+
+
+def test_numbers_of_numpy_are_taken(monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as outside the tests
+    reading = read(discount=np.float32(0.5), target_period=np.int64(2), population=np.int64(ROWS), step=np.int64(3))
+    assert reading.finite and reading.step == 3
 
 
 def test_an_unknown_word_is_refused(monkeypatch):

@@ -2,11 +2,12 @@
 
 import math
 import time
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, cast
 
 import numpy as np
 
 from seemrl.errors import InputError
+from seemrl.instrument.arguments import check_arguments
 from seemrl.instrument.batch import Batch
 from seemrl.instrument.dynamics import Combination, Dynamics, Heads, Kernels
 from seemrl.instrument.flow import State, flow
@@ -74,7 +75,20 @@ def measure(
             spectrum cannot be had to this accuracy.
     """
     started = time.perf_counter()
-    _check(discount, heads, target_rate, target_period, loss_scale, learning_rate, policy_draws)
+    check_arguments(
+        batch,
+        heads,
+        population,
+        discount=discount,
+        target_rate=target_rate,
+        target_period=target_period,
+        loss_scale=loss_scale,
+        learning_rate=learning_rate,
+        policy_draws=policy_draws,
+        leading=leading,
+        memory=memory,
+        step=step,
+    )
     greedy = isinstance(policy, str) and policy == "greedy"  # an array of actions has no truth of its own
     if greedy and not batch.discrete:
         raise InputError("policy: greedy needs a discrete critic; give batch.actions as integers, (rows,)")
@@ -218,28 +232,3 @@ def _rate_error(mode: Growth, target_rate: float | None, rows: int, population: 
     if mode.left_out is not None:
         return left_out_error(mode.left_out, population)
     return influence_error(mode.influence, rows, population) if target_rate in (None, 1) else None
-
-
-def _check(
-    discount: float,
-    heads: Heads,
-    target_rate: float | None,
-    target_period: int,
-    loss_scale: float,
-    learning_rate: float | None,
-    policy_draws: int,
-) -> None:
-    if not 0 <= discount <= 1:
-        raise InputError(f"discount: {discount} is outside [0, 1]")
-    if heads not in get_args(Heads):
-        raise InputError(f"heads: {heads!r} is none of {', '.join(get_args(Heads))}")
-    if target_rate is not None and not 0 < target_rate <= 1:
-        raise InputError(f"target_rate: {target_rate} is outside (0, 1]; 1 means the target is the live critic")
-    if target_period < 1:
-        raise InputError(f"target_period: {target_period} is below 1; give critic updates per target update")
-    if not 0 < loss_scale < math.inf:
-        raise InputError(f"loss_scale: {loss_scale} is outside (0, inf); it is 2 for a mean squared error")
-    if learning_rate is not None and not 0 <= learning_rate < math.inf:
-        raise InputError(f"learning_rate: {learning_rate} is outside [0, inf); give the critic's step size")
-    if policy_draws < 1:
-        raise InputError(f"policy_draws: {policy_draws} is below 1; give how often a random policy is asked")
