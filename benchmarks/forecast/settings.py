@@ -8,7 +8,7 @@ from typing import Any, Literal
 from seemrl.agents.config import QLearningConfig, StepName, TD3BCConfig
 
 Half = Literal["tuning", "held-out", "fresh"]
-"""Constants were chosen on the first; the second was looked at before some of them; the third after all of them stood."""
+"""Constants were chosen on the first; the second was looked at before some of them stood, the third after all did."""
 
 MAZE_STEPS = 6000
 TD3_STEPS = 4000
