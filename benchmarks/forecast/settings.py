@@ -44,7 +44,7 @@ class Setting:
     def half(self) -> Half:
         """The part of the corpus to which its seed belongs."""
         first = _FIRST_SEEDS[self.source == "toy maze"]
-        return [half for half, seed in first.items() if seed <= self.seed][-1]
+        return max((half for half, seed in first.items() if seed <= self.seed), key=lambda half: first[half])
 
     @property
     def name(self) -> str:
