@@ -1,9 +1,9 @@
 """How likely a run is to diverge: a logistic function of five dimensionless numbers of the readings so far.
 
 Its weights were fitted by ``python -m benchmarks.forecast.fit_chance`` to the tuning half of the corpus: readings in
-the first three tenths of runs whose values are still within the reward bound, each run counted once; the label is whether
-the run passes ten reward bounds, carried on or not. So it is a share among runs like those, early on: of late readings
-it says too much.
+the first three tenths of runs whose values are still within the reward bound, each run counted once; the label is
+whether the run passes ten reward bounds, carried on or not. So it is a share among runs like those, early on: of late
+readings it says too much.
 """
 
 import math
