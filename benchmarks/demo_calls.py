@@ -25,7 +25,7 @@ from seemrl.data.embedded import load_embedded_hopper  # noqa: E402
 from seemrl.experiments.demo import DemoConfig, demo_settings  # noqa: E402
 from seemrl.experiments.side_by_side import Arm, train_side_by_side  # noqa: E402
 from seemrl.instrument.forecast import Forecast  # noqa: E402
-from seemrl.instrument.forecast.verdict import DIVERGED_FACTOR  # noqa: E402
+from seemrl.instrument.forecast.reach import DIVERGED_FACTOR  # noqa: E402
 from seemrl.instrument.reading import Reading  # noqa: E402
 from seemrl.training.setup import open_run  # noqa: E402
 

@@ -2,17 +2,21 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 
 import numpy as np
 
 from benchmarks.forecast.record import Record
-from benchmarks.forecast.tables import Rows, Table, area, share
+from benchmarks.forecast.tables import Rows, Table, area_told, share
+from seemrl.instrument.forecast.chance import probability
 from seemrl.instrument.forecast.path import known
-from seemrl.instrument.forecast.verdict import DIVERGED_FACTOR, HORIZON, follow, margin
+from seemrl.instrument.forecast.reach import DIVERGED_FACTOR, HORIZON, margin
+from seemrl.instrument.forecast.verdict import follow
 from seemrl.instrument.reading import Reading
 
 _EARLY = 0.1  # of a run
+_CHANCES = (0.0, 0.1, 0.3, 0.7, 0.9, 1.01)  # ends of the bins of a reliability table
 _THRESHOLDS = np.geomspace(1e-3, 0.8, 40)  # of normalized SEEM and of |Q| over the bound
 
 Rule = Callable[[Record], float | None]
@@ -167,6 +171,9 @@ def missed(records: Sequence[Record]) -> Table:
 def early_table(records: Sequence[Record]) -> Table:
     """AUROC of scores at a tenth of the run, for runs that crash in their time against healthy ones."""
     scores: dict[str, Callable[[Sequence[Reading], Record], float]] = {
+        "chance of divergence (`probability`)": lambda history, record: (
+            probability(history, record.reward_bound, homogeneous=record.depth is not None) or 0.0
+        ),
         "growth foretold less growth needed (`reach`)": lambda history, record: margin(
             history[-1], record.reward_bound, homogeneous=record.depth is not None
         ),
@@ -198,4 +205,26 @@ def _area(records: Sequence[Record], score: Callable[[Sequence[Reading], Record]
             continue
         positive.append(fate.crashed is not None)
         values.append(np.inf if past or not known(history[-1]) else score(history, record))
-    return f"{area(np.array(positive), np.array(values)):.2f} ({sum(positive)} of {len(positive)})"
+    return f"{area_told(np.array(positive), np.array(values))} ({sum(positive)} of {len(positive)})"
+
+
+def chance_table(records: Sequence[Record]) -> Table:
+    """What became of runs by the chance that was given: at several parts of a run, values still within the bound."""
+    rows: Rows = []
+    for part in (_EARLY, 0.3, 0.5):
+        told = [(chance, Fate.of(record).diverges) for record in records if (chance := _chance_at(record, part))]
+        for low, high in pairwise(_CHANCES):
+            inside = [(chance, diverges) for chance, diverges in told if low <= chance < high]
+            mean = f"{np.mean([chance for chance, _ in inside]):.0%}" if inside else "-"
+            shown = share(sum(diverges for _, diverges in inside), len(inside))
+            rows.append([f"{part:.0%}", f"{low:.0%} to {min(high, 1):.0%}", mean, shown])
+    headings = ["of the run", "chance given", "its mean", "runs that diverge"]
+    return Table("Is the chance true? Runs whose values are still within the bound", headings, rows)
+
+
+def _chance_at(record: Record, part: float) -> float | None:
+    until, fate = part * record.settings["steps"], Fate.of(record)
+    history = [reading for reading in record.readings if reading.step <= until]
+    if not history or (fate.passed is not None and fate.passed <= history[-1].step):
+        return None
+    return probability(history, record.reward_bound, homogeneous=record.depth is not None)

@@ -7,6 +7,7 @@ stopped. Runs are ordered so that a part of the corpus is a fair sample of it.
 """
 
 import os
+import random
 import subprocess
 import sys
 import time
@@ -48,7 +49,7 @@ def main(
         data: more data sets in D4RL's layout, beside random Hopper (embedded), Walker2d and HalfCheetah (collected).
         workers: processes, each on a core of its own.
         minutes: no run is started after this.
-        half: train this half only; both if not given.
+        half: train this part only; all if not given.
         part: the share of one worker, from 0; it is for the processes that this command starts.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -67,8 +68,10 @@ def main(
 
 
 def settings(sources: list[str]) -> list[Setting]:
-    """All runs, both kinds mixed so that any beginning of the list is a fair sample."""
+    """All runs, shuffled and both kinds mixed, so that any beginning of the list is a fair sample."""
     kinds = [list(td3_settings(sources)), list(maze_settings())]
+    for kind in kinds:
+        random.Random(0).shuffle(kind)
     order = [(number / len(kind), setting) for kind in kinds for number, setting in enumerate(kind)]
     return [setting for _, setting in sorted(order, key=lambda pair: pair[0])]
 

@@ -1,5 +1,6 @@
 """How fast, by which law, until when? Growth, exponents and crash steps on the corpus."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from benchmarks.forecast.record import Record
 from benchmarks.forecast.tables import Rows, Table, share
 from seemrl.instrument.forecast import Forecast, forecast
 from seemrl.instrument.forecast.path import growth_rate, known, next_growth, recent_known
+from seemrl.instrument.forecast.reach import DIVERGED_FACTOR
 from seemrl.instrument.forecast.verdict import CRITICAL_COSINE
 from seemrl.instrument.reading import Reading
 
@@ -161,9 +163,7 @@ def crash_table(records: Sequence[Record]) -> Table:
     """Crash steps forecast on the way: live targets and homogeneous critics."""
     rows: Rows = []
     for name, rules in (("SGD, with and without momentum", ("sgd", "momentum")), ("Adam", ("adam",))):
-        crashing = [
-            (record, crash) for record in records if _live(record, rules) and (crash := Fate.of(record).crashed)
-        ]
+        crashing = [(record, crash) for record in records if _live(record, rules) and (crash := _crash_step(record))]
         for part in _PARTS:
             made = [(crash, _forecast_at(record, part * crash)) for record, crash in crashing]
             spoken = [(crash, told) for crash, told in made if told is not None]
@@ -174,6 +174,19 @@ def crash_table(records: Sequence[Record]) -> Table:
     headings = ["homogeneous critic, target rate 1", "of the way", "median error of the crash step",
                 "inside the 90% interval", "too early to say"]  # fmt: skip
     return Table("When? Forecasts of the step at which mean abs(Q) passes ten bounds", headings, rows)
+
+
+def _crash_step(record: Record) -> float | None:
+    """Where mean |Q| passes ten bounds, on a line of log|Q| between the stops around it; None if it does not."""
+    crashed = Fate.of(record).crashed
+    if not crashed:
+        return None
+    after = record.steps.index(crashed)
+    logs = [math.log(max(q, 1e-300)) for q in record.q_mean[after - 1 : after + 1]]
+    if not math.isfinite(logs[1]):
+        return float(crashed)
+    share_of_gap = (math.log(DIVERGED_FACTOR * record.reward_bound) - logs[0]) / (logs[1] - logs[0])
+    return record.steps[after - 1] + share_of_gap * (crashed - record.steps[after - 1])
 
 
 def _forecast_at(record: Record, step: float) -> Forecast | None:

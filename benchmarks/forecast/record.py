@@ -2,15 +2,17 @@
 
 import gzip
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.forecast.learners import Learner
 from benchmarks.forecast.settings import Half, Setting
+from seemrl.errors import InputError
 from seemrl.files import strict, write_atomically
 from seemrl.instrument.forecast.cadence import steps_to_next
-from seemrl.instrument.forecast.verdict import DIVERGED_FACTOR
+from seemrl.instrument.forecast.reach import DIVERGED_FACTOR
 from seemrl.instrument.reading import Reading
 
 STOPS = 150  # of the Q curve in a run
@@ -67,6 +69,18 @@ class Record:
         row["q_mean"] = [float(value) for value in row["q_mean"]]
         row["later"] = [(int(step), float(value)) for step, value in row["later"]]
         return cls(**row)
+
+
+def load_half(corpora: Sequence[Path], half: Half) -> list[Record]:
+    """The records of one part of the corpus, from all directories."""
+    files = sorted(file for corpus in corpora for file in corpus.glob("*.json.gz"))
+    records = [record for file in files if (record := Record.load(file)).half == half]
+    if not records:
+        raise InputError(
+            f"{', '.join(map(str, corpora))}: no {half} runs; make them with: python -m benchmarks.forecast.corpus "
+            f"--out {corpora[0]} --half {half}"
+        )
+    return records
 
 
 def record_run(setting: Setting, learner: Learner, path: Path) -> None:

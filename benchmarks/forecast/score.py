@@ -5,45 +5,41 @@ python -m benchmarks.forecast.score --corpus corpus      (about two minutes)
 
 import os
 from pathlib import Path
-from typing import Literal
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import tyro
 from rich.console import Console
-from rich.progress import track
 
 from benchmarks.forecast import calls, growth
-from benchmarks.forecast.record import Record
+from benchmarks.forecast.record import load_half
+from benchmarks.forecast.settings import Half
 from benchmarks.forecast.tables import replace_part
 from seemrl.errors import InputError
 
 
 def main(
-    corpus: Path = Path("corpus"),
-    half: Literal["tuning", "held-out"] = "held-out",
+    corpus: tuple[Path, ...] = (Path("corpus"),),
+    half: Half = "fresh",
     markdown: Path | None = None,
     figure: Path | None = None,
 ) -> None:
-    """Score one half of the corpus; print the tables.
+    """Score one part of the corpus; print the tables.
 
     Args:
-        corpus: directory that `benchmarks.forecast.corpus` filled.
-        half: which half; simpler rules take their thresholds from the tuning half in any case.
+        corpus: directories that `benchmarks.forecast.corpus` filled.
+        half: which part; simpler rules take their thresholds from the tuning half in any case.
         markdown: a page whose part between the marking comments is replaced by the tables.
         figure: where to draw runs with their forecasts (.svg or .png).
     """
-    files = sorted(corpus.glob("*.json.gz"))
-    if not files:
-        raise InputError(f"{corpus}: no runs; make them with: python -m benchmarks.forecast.corpus --out {corpus}")
     console = Console()
-    records = [Record.load(file) for file in track(files, "Reading", console=Console(stderr=True))]
-    halves = {name: [record for record in records if record.half == name] for name in ("tuning", "held-out")}
-    chosen = halves[half]
+    with Console(stderr=True).status("Reading the corpus"):
+        chosen, tuning = load_half(corpus, half), load_half(corpus, "tuning")
     tables = [
-        calls.call_table(chosen, halves["tuning"], half),
+        calls.call_table(chosen, tuning, half),
         calls.group_table(chosen),
         calls.early_table(chosen),
+        calls.chance_table(chosen),
         growth.growth_table(chosen),
         growth.law_table(chosen),
         growth.crash_table(chosen),

@@ -7,13 +7,17 @@ from typing import Any, Literal
 
 from seemrl.agents.config import QLearningConfig, StepName, TD3BCConfig
 
-Half = Literal["tuning", "held-out"]
+Half = Literal["tuning", "held-out", "fresh"]
+"""Constants were chosen on the first; the second was looked at before some of them stood, the third after all did."""
 
 MAZE_STEPS = 6000
 TD3_STEPS = 4000
 TD3_BATCH = 128
-_MAZE_SEEDS, _MAZE_TUNING = 4, 2
-_TD3_HELD_OUT = 100  # the first seed of the held-out half
+_MAZE_SEEDS = 6
+_FIRST_SEEDS: dict[bool, dict[Half, int]] = {  # of the toy maze, and of TD3
+    True: {"tuning": 0, "held-out": 2, "fresh": 4},
+    False: {"tuning": 0, "held-out": 100, "fresh": 200},
+}
 
 
 @dataclass(frozen=True)
@@ -38,8 +42,9 @@ class Setting:
 
     @property
     def half(self) -> Half:
-        """Constants were chosen on the tuning half; no run of the other was looked at before they stood."""
-        return "tuning" if self.seed < (_MAZE_TUNING if self.source == "toy maze" else _TD3_HELD_OUT) else "held-out"
+        """The part of the corpus to which its seed belongs."""
+        first = _FIRST_SEEDS[self.source == "toy maze"]
+        return max((half for half, seed in first.items() if seed <= self.seed), key=lambda half: first[half])
 
     @property
     def name(self) -> str:
@@ -110,8 +115,9 @@ def maze_settings() -> Iterator[Setting]:
 
 
 def td3_settings(sources: Sequence[str]) -> Iterator[Setting]:
-    """TD3's variants on each data set, from two seeds for tuning and one that is held out."""
+    """TD3's variants on each data set, from two seeds for tuning, one that is held out and a fresh one."""
+    held_out, fresh = (_FIRST_SEEDS[False][half] for half in ("held-out", "fresh"))
     for changes, percent in _TD3_VARIANTS:
         for number, source in enumerate(sources):
-            for seed in (2 * number, 2 * number + 1, _TD3_HELD_OUT + number):
+            for seed in (2 * number, 2 * number + 1, held_out + number, fresh + number):
                 yield Setting(source, replace(TD3_BASE, **changes), TD3_STEPS, seed, percent)

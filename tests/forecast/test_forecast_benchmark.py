@@ -1,7 +1,9 @@
 """The corpus and its questions, on a handful of real runs that take a second each."""
 
+import numpy as np
 import pytest
-from benchmarks.forecast.calls import Fate, call_table, early_table, group_table, missed, ours
+from benchmarks.forecast.calls import Fate, call_table, chance_table, early_table, group_table, missed, ours
+from benchmarks.forecast.fit_chance import Sample, fit
 from benchmarks.forecast.growth import crash_table, growth_table, law_table, windows
 from benchmarks.forecast.learners import open_learner
 from benchmarks.forecast.record import Record, record_run
@@ -52,6 +54,7 @@ def test_every_table_is_made_and_goes_into_a_page(records, tmp_path):
         call_table(records, tuning, "whole"),
         group_table(records),
         early_table(records),
+        chance_table(records),
         growth_table(records),
         law_table(records),
         crash_table(records),
@@ -72,6 +75,17 @@ def test_no_run_is_in_both_halves_and_none_twice():
     every = [*maze_settings(), *td3_settings(["hopper-random", "walker2d-random", "halfcheetah-random"])]
     assert len({setting.name for setting in every}) == len(every) >= 240
     seeds = {
-        half: {(s.source == "toy maze", s.seed) for s in every if s.half == half} for half in ("tuning", "held-out")
+        half: {(s.source == "toy maze", s.seed) for s in every if s.half == half}
+        for half in ("tuning", "held-out", "fresh")
     }
-    assert not seeds["tuning"] & seeds["held-out"] and all(seeds.values())
+    assert all(seeds.values()) and sum(map(len, seeds.values())) == len(set.union(*seeds.values()))
+
+
+def test_the_fit_finds_the_weights_that_made_the_fates():
+    random = np.random.default_rng(0)
+    x = random.normal(size=(20_000, 2)) * [1.0, 3.0] + [0.0, 2.0]
+    diverges = random.random(len(x)) < 1 / (1 + np.exp(-(0.5 + x @ [1.0, -0.4])))
+    number = np.arange(len(x))
+    intercept, weights = fit(Sample(x, diverges, np.ones(len(x)), number, number, number / len(x)), number >= 0)
+    assert intercept == pytest.approx(0.5, abs=0.1)
+    np.testing.assert_allclose(weights, [1.0, -0.4], atol=0.06)

@@ -103,6 +103,28 @@ def test_an_alarm_outlives_one_quiet_reading_and_ends_after_a_row_of_them() -> N
     assert told[-1] in ("stable", "watch")
 
 
+def test_dense_readings_add_up_to_the_same_alarm() -> None:
+    """However close the readings: growth counts since it was last worth a word."""
+    dense = grown([2e-3] * 24, [0.02] * 23, every=10)
+    told = verdicts(dense)
+    assert told[-1] == "diverging" and "diverging" not in told[:3]
+    still = grown([2e-3] * 24, [0.001] * 23, every=10)
+    assert set(verdicts(still)) == {"stable"}
+
+
+def test_the_chance_rises_with_what_the_flow_reaches_and_needs_a_bound() -> None:
+    chances = [
+        forecast(grown([rate] * 8, [0.1] * 7), reward_bound=BOUND, depth=3).probability for rate in (-1e-3, 2e-4, 2e-3)
+    ]
+    falling, slow, fast = (chance or 0.0 for chance in chances)
+    assert 0 < falling < slow < fast < 1
+    normalised = forecast(grown([2e-3] * 8, [0.1] * 7), reward_bound=BOUND).probability
+    assert normalised is not None and normalised < fast
+    assert forecast(grown([2e-3] * 8, [0.1] * 7)).probability is None
+    assert forecast([reading(100, 1.0, 1e-3)], reward_bound=BOUND).probability is None
+    assert forecast([reading(100, 11 * BOUND, 1e-3)], reward_bound=BOUND).probability == 1.0
+
+
 def test_the_flow_goes_before_the_mode() -> None:
     """A mode that grows is no alarm where the present errors do not lie along it."""
     flow = tuple((8.0 * 2**k, 0.05) for k in range(14))

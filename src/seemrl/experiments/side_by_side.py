@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from seemrl.instrument.forecast import Forecast, Remedy
-from seemrl.instrument.forecast.verdict import DIVERGED_FACTOR
+from seemrl.instrument.forecast.reach import DIVERGED_FACTOR
 from seemrl.instrument.reading import Reading
 from seemrl.training.loop import Progress, Run
 from seemrl.training.terminal import styled

@@ -9,7 +9,7 @@ from typing import Any
 from seemrl.errors import InputError, MissingPartError
 from seemrl.files import write_atomically
 from seemrl.instrument.forecast import Forecast
-from seemrl.instrument.forecast.verdict import DIVERGED_FACTOR
+from seemrl.instrument.forecast.reach import DIVERGED_FACTOR
 from seemrl.logs.command import Judged
 from seemrl.report.palette import NEUTRAL, VERDICT_COLOURS, run_colour
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from seemrl.instrument.forecast.verdict import DIVERGED_FACTOR
+from seemrl.instrument.forecast.reach import DIVERGED_FACTOR
 from seemrl.report.palette import VERDICT_COLOURS, VERDICT_INKS, VERDICT_MARKS, number, run_colour, step_text
 from seemrl.report.runs import Row, RunRecord
 from seemrl.report.summary import RunSummary, has_bound, interval_holds, summarize

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 
-from seemrl.instrument.forecast.verdict import DIVERGED_FACTOR
+from seemrl.instrument.forecast.reach import DIVERGED_FACTOR
 from seemrl.report.canvas import (
     Figure,
     Row,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from seemrl.instrument.forecast.verdict import DIVERGED_FACTOR
+from seemrl.instrument.forecast.reach import DIVERGED_FACTOR
 from seemrl.report.runs import Row, RunRecord
 
 

@@ -19,7 +19,8 @@ from seemrl.instrument.forecast.curve_signals import (
     read_signals,
 )
 from seemrl.instrument.forecast.outlook import Curve, Forecast
-from seemrl.instrument.forecast.verdict import DIVERGED_FACTOR, Verdict
+from seemrl.instrument.forecast.reach import DIVERGED_FACTOR
+from seemrl.instrument.forecast.verdict import Verdict
 
 TARGET_RATE = 0.005
 """Target averaging of most published agents."""

@@ -23,6 +23,7 @@ LawName = Literal["power", "finite-time", "exponential", "unsettled", "saturatin
 ``saturating``: values fill up towards a level, which only a Q curve's forecast says (`curve_law`)."""
 
 _RATE_ERROR = 0.08  # relative error of one reading's rate: sampling of rows and draws, and Adam's lag
+_ADAM_RATE_ERROR = 0.15  # of the rate that a line through Adam's readings gives for the steps ahead
 _YOUNG_RATE_ERROR = 0.7  # of a rate that has only just stopped rising, shrinking with each reading since
 _SETTLED_READINGS = 3  # since the rate was highest
 _ADAM_SLOPE = (0.45, 0.12)  # mean and standard deviation: between 1/L and what is seen while the second moment lags
@@ -90,7 +91,8 @@ def fit_law(
     peak = int(np.argmax(rates))
     first = 0 if optimizer == "sgd" else peak
     settled = optimizer == "sgd" or len(rates) - peak >= _SETTLED_READINGS
-    rate, rate_error = rates[-1], math.hypot(_RATE_ERROR, _YOUNG_RATE_ERROR / (len(rates) - first))
+    own_error = _RATE_ERROR if optimizer == "sgd" else _ADAM_RATE_ERROR
+    rate, rate_error = rates[-1], math.hypot(own_error, _YOUNG_RATE_ERROR / (len(rates) - first))
     if settled:
         mean, error, rate = _combine_with_line(mean, error, np.asarray(steps[first:], float), np.asarray(rates[first:]))
     else:

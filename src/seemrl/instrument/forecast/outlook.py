@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from seemrl.errors import InputError
+from seemrl.instrument.forecast.chance import probability
 from seemrl.instrument.forecast.laws import GrowthLaw, LawName, OptimizerKind, fit_law
 from seemrl.instrument.forecast.path import growth_rate, next_growth, recent_known, share
+from seemrl.instrument.forecast.reach import DIVERGED_FACTOR
 from seemrl.instrument.forecast.reasons import explain, why_no_law
-from seemrl.instrument.forecast.verdict import DIVERGED_FACTOR, Verdict, critical_point, is_feeding, judge
+from seemrl.instrument.forecast.verdict import Verdict, critical_point, is_feeding, judge
 from seemrl.instrument.reading import Reading
 
 _QUANTILES = (0.05, 0.5, 0.95)
@@ -53,6 +55,8 @@ class Forecast:
         crash_interval: its 90% interval; the upper end is None where more than 5% of the paths never get there.
         curve: the band of |Q|, or None.
         reasons: one line each, citing metric, value and step.
+        probability: chance that mean |Q| passes ten reward bounds, a share among runs like those it was fitted to
+            (`chance`); None without a reward bound, a learning rate or a second reading.
     """
 
     step: int
@@ -66,6 +70,7 @@ class Forecast:
     curve: Curve | None
     reasons: list[str]
     growth_rate: float | None = None
+    probability: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -110,6 +115,7 @@ def forecast(
         crash_interval=None if low is None else (low, high),
         curve=None if law is None else _curve(history[-1].step, law, high or middle),
         growth_rate=_next_rate(history),
+        probability=1.0 if verdict == "diverged" else probability(history, reward_bound, homogeneous=depth is not None),
         reasons=explain(history, evidence, verdict, reward_bound, homogeneous=depth is not None),
     )
 

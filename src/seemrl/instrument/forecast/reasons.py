@@ -3,8 +3,8 @@
 import math
 from collections.abc import Sequence
 
+from seemrl.instrument.forecast.reach import HORIZON
 from seemrl.instrument.forecast.verdict import (
-    HORIZON,
     LARGEST_SHARE,
     PERSISTENCE,
     PERSISTENCE_NORMALISED,

@@ -16,6 +16,7 @@ from itertools import pairwise
 from typing import Literal
 
 from seemrl.instrument.forecast.path import ahead, known
+from seemrl.instrument.forecast.reach import DIVERGED_FACTOR, margin
 from seemrl.instrument.reading import Reading
 
 Verdict = Literal["stable", "watch", "diverging", "diverged"]
@@ -32,18 +33,12 @@ SMALLEST_GROWTH = 0.05
 """Growth of log mean |Q| foretold between two readings that is worth a word."""
 SMALLEST_NORMALIZED = 0.001
 """Normalized SEEM below which the growing mode is too faint a part of the kernel to move the values."""
-SMALLEST_LEVEL = 0.01
+SMALLEST_LEVEL = 0.05
 """Mean |Q| over the reward bound below which growth is still that of learning."""
-HORIZON = 10
-"""Times the steps so far, within which ten reward bounds must be reached."""
-EXPONENT, EXPONENT_NORMALISED = -0.4, -1.0
-"""How kernels change with |Q| in that forecast: cautiously, as under Adam, or as where values grow along a line."""
-WITHOUT_BOUND = 100.0
-"""Growth of mean |Q| that counts as a blow-up where no reward bound is known."""
+LONGEST_WAIT = 1.5
+"""Times a reading's step, over which growth is added up until it is worth a word."""
 TELLING_NORMALIZED, TELLING_GROWTH, TELLING_PERSISTENCE = 0.01, 0.02, 4
 """Normalized SEEM and growth seen, and for how many readings, where no learning rate is known."""
-DIVERGED_FACTOR = 10
-"""mean |Q| above this many reward bounds has diverged."""
 CRITICAL_COSINE = 0.99
 
 
@@ -53,8 +48,9 @@ class Evidence:
 
     Attributes:
         step: of the reading.
-        foretold: growth of log mean |Q| that the flow of the reading before led to expect; None where unknown.
-        seen: growth of log of mean |Q|.
+        foretold: growth of log mean |Q| that the flows of the readings before led to expect, added up since it was last
+            worth a word; None where unknown.
+        seen: growth of log of mean |Q| over the same steps.
         reach: growth foretold for the next ten times the steps so far, less what ten reward bounds take; None where
             unknown.
         feeding: a mode grows, is no faint part of the kernel, and the flow reaches ten reward bounds.
@@ -71,21 +67,33 @@ class Evidence:
     excited: bool
 
 
-def weigh(previous: Reading, reading: Reading, reward_bound: float | None, *, homogeneous: bool) -> Evidence:
-    """What a finite reading says after another."""
-    seen = math.log(max(reading.q_mean, 1e-300) / max(previous.q_mean, 1e-300))
+def weigh(since: Sequence[Reading], reward_bound: float | None, *, homogeneous: bool) -> Evidence:
+    """What a finite reading says after those before it.
+
+    Args:
+        since: readings over which growth is compared, the one that is weighed last; two at least.
+        reward_bound: max|r| / (1 - discount), or None.
+        homogeneous: the critic has no normaliser.
+    """
+    first, previous, reading = since[0], since[-2], since[-1]
     if reading.rate is None:
+        seen = _grown(previous, reading)
         telling = min(reading.normalized, previous.normalized) > TELLING_NORMALIZED
         moved = seen > TELLING_GROWTH
         return Evidence(reading.step, None, seen, None, telling, moved, telling and moved)
-    if not (known(previous) and known(reading)):
+    seen = _grown(first, reading)
+    if not all(map(known, since)):
         return Evidence(reading.step, None, seen, None, False, False, False)
-    foretold = ahead(previous, reading.step - previous.step)
+    foretold = sum(ahead(before, after.step - before.step) for before, after in pairwise(since))
     reach = margin(reading, reward_bound, homogeneous=homogeneous)
     moved = foretold > SMALLEST_GROWTH and SMALLEST_SHARE * foretold < seen < LARGEST_SHARE * foretold
     feeding = is_feeding(reading, reward_bound, homogeneous=homogeneous)
     level = reward_bound is None or reading.q_mean > SMALLEST_LEVEL * reward_bound
     return Evidence(reading.step, foretold, seen, reach, feeding, moved, moved and level and feeding)
+
+
+def _grown(before: Reading, after: Reading) -> float:
+    return math.log(max(after.q_mean, 1e-300) / max(before.q_mean, 1e-300))
 
 
 def is_feeding(reading: Reading, reward_bound: float | None, *, homogeneous: bool) -> bool:
@@ -94,13 +102,6 @@ def is_feeding(reading: Reading, reward_bound: float | None, *, homogeneous: boo
         return False
     grows = reading.rate > 0 and reading.normalized > SMALLEST_NORMALIZED
     return grows and margin(reading, reward_bound, homogeneous=homogeneous) > 0
-
-
-def margin(reading: Reading, reward_bound: float | None, *, homogeneous: bool) -> float:
-    """Growth foretold for the next ten times the steps so far, less the growth that makes a blow-up."""
-    needed = math.log(WITHOUT_BOUND if reward_bound is None else DIVERGED_FACTOR * reward_bound / reading.q_mean)
-    exponent = EXPONENT if homogeneous else EXPONENT_NORMALISED
-    return ahead(reading, HORIZON * max(reading.step, 1), exponent) - needed
 
 
 def judge(
@@ -123,13 +124,17 @@ def follow(
     history: Sequence[Reading], reward_bound: float | None, *, homogeneous: bool
 ) -> Iterator[tuple[Evidence, bool]]:
     """The evidence of each finite reading after the first, and whether the alarm is on after it."""
-    alarmed, quiet = False, 0
+    alarmed, quiet, start = False, 0, 0
     row = int(is_feeding(history[0], reward_bound, homogeneous=homogeneous))
-    for previous, reading in pairwise(history):
+    for number, (previous, reading) in enumerate(pairwise(history), start=1):
         if not (previous.finite and reading.finite):
             return
-        item = weigh(previous, reading, reward_bound, homogeneous=homogeneous)
-        row = (row + 1 if item.moved and row else 1) if item.feeding else 0
+        item = weigh(history[start : number + 1], reward_bound, homogeneous=homogeneous)
+        small = item.foretold is not None and 0 <= item.foretold <= SMALLEST_GROWTH
+        waiting = item.feeding and row and small and reading.step < LONGEST_WAIT * history[start].step
+        if not waiting:  # else the growth of dense readings adds up
+            row = (row + 1 if item.moved and row else 1) if item.feeding else 0
+            start = number
         quiet = 0 if item.feeding else quiet + 1
         raised = item.excited and row >= persistence(item, homogeneous)
         alarmed = raised or (alarmed and quiet < QUIET)
