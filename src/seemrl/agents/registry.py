@@ -4,11 +4,15 @@ from importlib import import_module
 from typing import Any
 
 from seemrl.agents.config import AgentConfig, AgentName, TD3BCConfig
+from seemrl.agents.msg_config import MSGConfig
+from seemrl.agents.sac_config import EDACConfig, SACConfig
 
-CONFIGS: dict[AgentName, type[AgentConfig]] = {config.agent: config for config in (TD3BCConfig,)}
+CONFIGS: dict[AgentName, type[AgentConfig]] = {
+    config.agent: config for config in (TD3BCConfig, SACConfig, EDACConfig, MSGConfig)
+}
 """The hyperparameters' type of each agent."""
 
-_CLASSES = {"td3_bc": "TD3BC"}
+_CLASSES = {"td3_bc": "TD3BC", "sac": "SAC", "edac": "EDAC", "msg": "MSG"}
 """The class of each agent; it lives in the module of the agent's name."""
 
 
