@@ -4,11 +4,12 @@ from importlib import import_module
 from typing import Any
 
 from seemrl.agents.config import AgentConfig, AgentName, TD3BCConfig
+from seemrl.agents.iql_config import IQLConfig
 
-CONFIGS: dict[AgentName, type[AgentConfig]] = {config.agent: config for config in (TD3BCConfig,)}
+CONFIGS: dict[AgentName, type[AgentConfig]] = {config.agent: config for config in (TD3BCConfig, IQLConfig)}
 """The hyperparameters' type of each agent."""
 
-_CLASSES = {"td3_bc": "TD3BC"}
+_CLASSES = {"td3_bc": "TD3BC", "iql": "IQL"}
 """The class of each agent; it lives in the module of the agent's name."""
 
 
