@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from learners import BATCH, CONFIG, HIGH, KEY, LOW, ROWS, assert_same_loss, in_torch, same, transitions
+from agent_checks import BATCH, HIGH, KEY, LOW, ROWS, assert_same_loss, in_torch, same, transitions
 
 from cases import ACTION, OBSERVATION, shaken
 from oracles import InTorch
@@ -22,7 +22,7 @@ from seemrl.errors import InputError
 from seemrl.instrument.batch import Batch
 from seemrl.training.reading import read_learner
 
-SMALL: dict[str, Any] = {**CONFIG, "heads": 3, "initial_temperature": 0.4}
+SMALL: dict[str, Any] = {"hidden_sizes": (16,), "discount": 0.97, "heads": 3, "initial_temperature": 0.4}
 TWO_HEADS: dict[str, Any] = {**SMALL, "heads": 2}
 CONFIGS: dict[str, SACConfig] = {
     "sac": SACConfig(**TWO_HEADS),

@@ -1,33 +1,45 @@
-from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from learners import BATCH, CONFIG, HIGH, KEY, LOW, ROWS, assert_same_loss, in_torch, same, transitions
+from agent_checks import (
+    HIGH,
+    KEY,
+    LOW,
+    OPTIMIZERS,
+    ROWS,
+    apart,
+    assert_same_loss,
+    assert_same_networks,
+    clipped,
+    descend,
+    follow,
+    fresh,
+    gradient,
+    in_box,
+    in_torch,
+    one_transition,
+    same,
+    tensor,
+    trained,
+    transitions,
+    with_a_policy,
+)
 
-from cases import ACTION, OBSERVATION, shaken
+from cases import ACTION
 from oracles import InTorch
-from seemrl.agents.agent import Transitions, train_updates
 from seemrl.agents.config import TD3BCConfig
 from seemrl.agents.td3_bc import TD3BC
 
+CONFIG: dict[str, Any] = {"hidden_sizes": (16,), "discount": 0.97}
+TARGETS = ("target_critic", "target_actor")
+
 
 def learner(seed: int = 0, **changes: Any) -> TD3BC:
-    return TD3BC.create(TD3BCConfig(**{**CONFIG, **changes}), OBSERVATION, LOW, HIGH, seed)
-
-
-@eqx.filter_jit
-def critic_gradient(agent: TD3BC, batch: Transitions) -> Any:
-    return jax.value_and_grad(agent.critic_loss, has_aux=True)(agent.critic, batch, KEY)
-
-
-@eqx.filter_jit
-def actor_gradient(agent: TD3BC, batch: Transitions) -> Any:
-    return jax.value_and_grad(agent.actor_loss, has_aux=True)(agent.actor, batch)
+    return fresh(TD3BCConfig(**{**CONFIG, **changes}), seed)
 
 
 # ------------------------------------------------------------------------------------------------ losses
@@ -40,19 +52,16 @@ class PlainTD3:
         self.config = config
         self.critic, self.target_critic = InTorch(agent.critic), InTorch(agent.target_critic)
         self.actor, self.target_actor = InTorch(agent.actor), InTorch(agent.target_actor)
-        self.low, self.high = torch.tensor(LOW, dtype=torch.float64), torch.tensor(HIGH, dtype=torch.float64)
 
     def act(self, actor: InTorch, observations: torch.Tensor) -> torch.Tensor:
-        middle, half = (self.high + self.low) / 2, (self.high - self.low) / 2
-        return middle + half * torch.tanh(actor.mlp(actor.networks[0], observations))
+        return in_box(actor.mlp(actor.networks[0], observations))
 
     def critic_loss(self, batch: list[torch.Tensor], noise: torch.Tensor) -> torch.Tensor:
         observations, actions, rewards, next_observations, terminals = batch
         with torch.no_grad():
             smoothing = (noise * self.config.policy_noise).clamp(-self.config.noise_clip, self.config.noise_clip)
-            next_actions = self.act(self.target_actor, next_observations) + smoothing * (self.high - self.low) / 2
-            next_actions = torch.maximum(torch.minimum(next_actions, self.high), self.low)
-            next_values = self.target_critic.critic(next_observations, next_actions).min(dim=0).values
+            next_actions = self.act(self.target_actor, next_observations) + smoothing * (tensor(HIGH) - tensor(LOW)) / 2
+            next_values = self.target_critic.critic(next_observations, clipped(next_actions)).min(dim=0).values
             targets = rewards + self.config.discount * (1 - terminals) * next_values
         first, second = self.critic.critic(observations, actions)
         return torch.nn.functional.mse_loss(first, targets) + torch.nn.functional.mse_loss(second, targets)
@@ -66,12 +75,6 @@ class PlainTD3:
         return self.config.bc_weight * cloning - weight * values.mean()
 
 
-def apart(agent: TD3BC) -> TD3BC:
-    """The same learner with targets that are not copies."""
-    places = lambda agent: (agent.target_critic, agent.target_actor)  # noqa: E731
-    return eqx.tree_at(places, agent, (shaken(agent.target_critic, 1), shaken(agent.target_actor, 2)))
-
-
 @pytest.mark.parametrize(
     "changes",
     [
@@ -83,29 +86,28 @@ def apart(agent: TD3BC) -> TD3BC:
     ],
 )
 def test_the_critic_loss_is_that_of_the_paper(changes):
-    agent, plain = apart(learner(**changes)), TD3BCConfig(**{**CONFIG, **changes})
+    agent, plain = apart(learner(**changes), *TARGETS), TD3BCConfig(**{**CONFIG, **changes})
     batch = transitions()
-    found = critic_gradient(agent, batch)
-    noise = torch.tensor(np.asarray(jax.random.normal(KEY, (ROWS, ACTION)), np.float64))
+    found = gradient(agent, "critic", batch, KEY)
+    noise = tensor(jax.random.normal(KEY, (ROWS, ACTION)))
     reference = PlainTD3(agent, plain)
     assert_same_loss(found, reference.critic_loss(in_torch(batch), noise), reference.critic.leaves)
 
 
 @pytest.mark.parametrize("changes", [{}, {"bc_weight": 0.0}, {"bc_weight": 7.0, "q_weight": 0.3}])
 def test_the_actor_loss_is_that_of_the_paper(changes):
-    agent, plain = apart(learner(**changes)), TD3BCConfig(**{**CONFIG, **changes})
+    agent, plain = apart(learner(**changes), *TARGETS), TD3BCConfig(**{**CONFIG, **changes})
     batch = transitions()
-    found = actor_gradient(agent, batch)
+    found = gradient(agent, "actor", batch)
     reference = PlainTD3(agent, plain)
     assert_same_loss(found, reference.actor_loss(in_torch(batch)), reference.actor.leaves)
     if plain.bc_weight == 0:
-        (_, _), gradient = found
         elsewhere = batch._replace(actions=-batch.actions)
-        assert same(gradient, actor_gradient(agent, elsewhere)[1])
+        assert same(found[1], gradient(agent, "actor", elsewhere)[1])
 
 
 def test_smoothing_stays_within_its_clip_and_the_box():
-    agent = apart(learner(policy_noise=5.0, noise_clip=0.25))
+    agent = apart(learner(policy_noise=5.0, noise_clip=0.25), *TARGETS)
     observations = transitions().next_observations
     clean, noisy = agent.target_actor(observations), agent.target_actions(observations, KEY)
     half_width = (np.array(HIGH) - LOW) / 2
@@ -119,21 +121,9 @@ def test_smoothing_stays_within_its_clip_and_the_box():
 # ------------------------------------------------------------------------------------------------ training
 
 
-def trained(agent: TD3BC, updates: int, data: Transitions | None = None) -> tuple[TD3BC, dict[str, float]]:
-    agent, info = train_updates(transitions() if data is None else data, agent, updates, BATCH)
-    return agent, {name: float(value) for name, value in info.items()}
-
-
-OPTIMIZERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
-    "adam": lambda parameters: torch.optim.Adam(parameters, lr=3e-3),
-    "sgd": lambda parameters: torch.optim.SGD(parameters, lr=3e-3),
-}
-
-
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("target_rate", [0.1, 1.0])
 def test_training_is_that_of_the_paper(optimizer, target_rate):
-    """On one transition, repeated, so that it does not matter which rows are drawn."""
     changes: dict[str, Any] = {
         "optimizer": optimizer,
         "target_rate": target_rate,
@@ -141,7 +131,7 @@ def test_training_is_that_of_the_paper(optimizer, target_rate):
         "critic_learning_rate": 3e-3,
         "actor_learning_rate": 3e-3,
     }
-    agent, data = learner(**changes), jax.tree.map(lambda column: jnp.repeat(column[:1], ROWS, axis=0), transitions())
+    agent, data = learner(**changes), one_transition()
     plain = PlainTD3(agent, TD3BCConfig(**{**CONFIG, **changes}))
     critic_optimizer, actor_optimizer = (OPTIMIZERS[optimizer](net.leaves) for net in (plain.critic, plain.actor))
     noise = torch.zeros((ROWS, ACTION), dtype=torch.float64)
@@ -150,20 +140,10 @@ def test_training_is_that_of_the_paper(optimizer, target_rate):
         if update % 2:
             continue
         descend(actor_optimizer, plain.actor_loss(in_torch(data)))
-        with torch.no_grad():
-            for target, live in ((plain.target_critic, plain.critic), (plain.target_actor, plain.actor)):
-                for old, new in zip(target.leaves, live.leaves, strict=True):
-                    old.mul_(1 - target_rate).add_(new, alpha=target_rate)
+        follow(plain.target_critic, plain.critic, target_rate)
+        follow(plain.target_actor, plain.actor, target_rate)
     agent, _ = trained(agent, 6, data)
-    for name in ("critic", "target_critic", "actor", "target_actor"):
-        for ours, theirs in zip(jax.tree.leaves(getattr(agent, name)), getattr(plain, name).leaves, strict=True):
-            np.testing.assert_allclose(ours, theirs.detach(), rtol=1e-4, atol=1e-5, err_msg=name)
-
-
-def descend(optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> None:
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
+    assert_same_networks(agent, plain, "critic", "actor", *TARGETS)
 
 
 def test_training_in_two_parts_is_training_in_one():
@@ -185,13 +165,13 @@ def test_the_seed_decides_everything():
 
 
 def test_targets_that_follow_at_once_are_copies():
-    agent, _ = trained(apart(learner(target_rate=1.0)), 10)
+    agent, _ = trained(apart(learner(target_rate=1.0), *TARGETS), 10)
     assert same(agent.target_critic, agent.critic)
     assert same(agent.target_actor, agent.actor)
 
 
 def test_targets_move_by_the_target_rate():
-    before = apart(learner(target_rate=0.3))
+    before = apart(learner(target_rate=0.3), *TARGETS)
     after, _ = trained(before, before.policy_frequency)
     for name in ("critic", "actor"):
         old, live, new = (
@@ -222,8 +202,7 @@ def test_a_number_of_updates_that_is_no_whole_cycle_is_refused(updates):
 
 
 def test_cloning_alone_imitates_the_data():
-    data = transitions()
-    data = data._replace(actions=jnp.tanh(data.observations[:, :ACTION]) / 2)  # a policy that can be learned
+    data = with_a_policy()
     agent, first = trained(learner(q_weight=0.0, actor_learning_rate=1e-2), 20, data)
     agent, last = trained(agent, 400, data)
     assert last["bc_mse"] < 0.1 * first["bc_mse"]

@@ -4,6 +4,7 @@ An agent's own file says what it consists of, how one cycle of updates goes and 
 here: drawing transitions, stepping an optimizer, moving a target, and what the instrument is told.
 """
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import equinox as eqx
@@ -106,6 +107,21 @@ def descend(name: OptimizerName, network: PyTree, gradients: PyTree, state: PyTr
     rate = state.hyperparams["learning_rate"]
     updates, state = _optimizer(name)(learning_rate=rate).update(gradients, state)
     return optax.apply_updates(network, updates), state
+
+
+def improve(agent: Any, name: str, loss: Callable[..., tuple[Array, Info]], *arguments: Any) -> tuple[Any, Info]:
+    """One optimizer step on one of an agent's networks; returns the agent with it, and the loss's metrics.
+
+    Args:
+        agent: has the network ``name``, its ``<name>_optimizer_state`` and the name of the ``optimizer``.
+        name: which network.
+        loss: called with the network and the arguments; returns the loss and its metrics.
+        *arguments: a batch, and a key where the loss is random.
+    """
+    gradients, info = jax.grad(loss, has_aux=True)(getattr(agent, name), *arguments)
+    state = f"{name}_optimizer_state"
+    network, moved = descend(agent.optimizer, getattr(agent, name), gradients, getattr(agent, state))
+    return agent.replace(**{name: network, state: moved}), info
 
 
 def follow(target: PyTree, live: PyTree, rate: Float[Array, ""]) -> PyTree:

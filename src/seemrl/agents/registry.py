@@ -3,16 +3,29 @@
 from importlib import import_module
 from typing import Any
 
+from seemrl.agents.awac_config import AWACConfig
+from seemrl.agents.bc_config import BCConfig
 from seemrl.agents.config import AgentConfig, AgentName, TD3BCConfig
+from seemrl.agents.cql_config import CQLConfig
+from seemrl.agents.iql_config import IQLConfig
 from seemrl.agents.msg_config import MSGConfig
 from seemrl.agents.sac_config import EDACConfig, SACConfig
 
-CONFIGS: dict[AgentName, type[AgentConfig]] = {
-    config.agent: config for config in (TD3BCConfig, SACConfig, EDACConfig, MSGConfig)
-}
+_TYPES = (TD3BCConfig, IQLConfig, CQLConfig, BCConfig, AWACConfig, SACConfig, EDACConfig, MSGConfig)
+
+CONFIGS: dict[AgentName, type[AgentConfig]] = {config.agent: config for config in _TYPES}
 """The hyperparameters' type of each agent."""
 
-_CLASSES = {"td3_bc": "TD3BC", "sac": "SAC", "edac": "EDAC", "msg": "MSG"}
+_CLASSES = {
+    "td3_bc": "TD3BC",
+    "iql": "IQL",
+    "cql": "CQL",
+    "bc": "BC",
+    "awac": "AWAC",
+    "sac": "SAC",
+    "edac": "EDAC",
+    "msg": "MSG",
+}
 """The class of each agent; it lives in the module of the agent's name."""
 
 

@@ -16,6 +16,9 @@ from seemrl.agents.sac_config import SACConfig
 from seemrl.networks.gaussian import SquashedGaussianActor
 from seemrl.networks.mlp import TwinCritic
 
+_LOG_DEVIATIONS = (-5.0, 2.0)
+"""What the policy's log standard deviation is clipped to, as in EDAC's reference implementation."""
+
 
 class Scalars(NamedTuple):
     """The hyperparameters that enter the update as numbers: runs that differ in them share one compiled program."""
@@ -53,7 +56,9 @@ class SAC(Agent):
         sizes = config.hidden_sizes
         layout = config.critic_layout
         critic = TwinCritic(observation_size, len(low), sizes, heads=config.heads, **layout, key=critic_key)
-        actor = SquashedGaussianActor(observation_size, low, high, sizes, **config.actor_layout, key=actor_key)
+        actor = SquashedGaussianActor(
+            observation_size, low, high, sizes, log_deviations=_LOG_DEVIATIONS, **config.actor_layout, key=actor_key
+        )
         log_temperature = jnp.log(jnp.asarray(config.initial_temperature, jnp.float32))
         entropy = -float(len(low)) if config.target_entropy is None else config.target_entropy
         scalars = Scalars(*(jnp.asarray(value) for value in (config.discount, config.target_rate, float(entropy))))

@@ -11,8 +11,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from seemrl.agents.agent import Agent, Info, Measured, Transitions, descend, follow, start_optimizer
+from seemrl.agents.agent import Agent, Info, Measured, Transitions, follow, improve, start_optimizer
 from seemrl.agents.config import OptimizerName, TD3BCConfig
+from seemrl.agents.losses import bootstrapped, td_loss
 from seemrl.networks.mlp import DeterministicActor, TwinCritic
 
 
@@ -95,10 +96,8 @@ class TD3BC(Agent):
         """Sum over heads of the mean squared TD error against the smaller target head."""
         next_actions = self.target_actions(batch.next_observations, key)
         next_q = jnp.min(self.target_critic(batch.next_observations, next_actions), axis=0)
-        targets = batch.rewards + self.scalars.discount * (1 - batch.terminals) * next_q
-        q = critic(batch.observations, batch.actions)
-        loss = jnp.sum(jnp.mean((q - jax.lax.stop_gradient(targets)) ** 2, axis=1))
-        return loss, {"critic_loss": loss, "q_mean": jnp.mean(q), "target_mean": jnp.mean(targets)}
+        targets = bootstrapped(batch, self.scalars.discount, next_q)
+        return td_loss(critic(batch.observations, batch.actions), targets)
 
     def actor_loss(self, actor: DeterministicActor, batch: Transitions) -> tuple[Array, Info]:
         """- q_weight Q / mean|Q| + bc_weight (pi(s) - a)^2, with the first head of the live critic."""
@@ -120,16 +119,12 @@ class TD3BC(Agent):
         return agent, info | actor_info
 
     def _update_critic(self, batch: Transitions, key: PRNGKeyArray) -> tuple["TD3BC", Info]:
-        gradients, info = jax.grad(self.critic_loss, has_aux=True)(self.critic, batch, key)
-        critic, state = descend(self.optimizer, self.critic, gradients, self.critic_optimizer_state)
-        return self.replace(critic=critic, critic_optimizer_state=state, step=self.step + 1), info
+        agent, info = improve(self, "critic", self.critic_loss, batch, key)
+        return agent.replace(step=agent.step + 1), info
 
     def _update_actor(self, batch: Transitions) -> tuple["TD3BC", Info]:
-        gradients, info = jax.grad(self.actor_loss, has_aux=True)(self.actor, batch)
-        actor, state = descend(self.optimizer, self.actor, gradients, self.actor_optimizer_state)
-        return self.replace(
-            actor=actor,
-            actor_optimizer_state=state,
-            target_actor=follow(self.target_actor, actor, self.scalars.target_rate),
+        agent, info = improve(self, "actor", self.actor_loss, batch)
+        return agent.replace(
+            target_actor=follow(self.target_actor, agent.actor, self.scalars.target_rate),
             target_critic=follow(self.target_critic, self.critic, self.scalars.target_rate),
         ), info

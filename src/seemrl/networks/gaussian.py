@@ -1,18 +1,66 @@
-"""Random policies: a Gaussian squashed into the action box, with its density."""
+"""Policies that are distributions, and values of states alone."""
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from seemrl.networks.mlp import MLP
-from seemrl.networks.options import Norm, Placement
+from seemrl.networks.mlp import MLP, DeterministicActor
 
-LOG_STD_MIN, LOG_STD_MAX = -5.0, 2.0
-"""The logarithm of the standard deviation, before squashing, is clipped to these."""
+
+class GaussianActor(eqx.Module):
+    """observation -> a normal distribution around a mean inside the box, with one deviation for all observations.
+
+    Actions drawn may leave the box; `sample` moves them to its nearest point, `log_probability` does not know of it.
+
+    Attributes:
+        mean: the distribution's mean, through tanh.
+        log_deviation: natural logarithm of the standard deviation, in half-widths of the box; trained.
+        log_deviations: the range it is clipped to.
+    """
+
+    mean: DeterministicActor
+    log_deviation: Float[Array, " action"]
+    log_deviations: tuple[float, float] = eqx.field(static=True)
+
+    def __init__(
+        self,
+        observation_size: int,
+        low: Sequence[float],
+        high: Sequence[float],
+        hidden_sizes: Sequence[int],
+        *,
+        log_deviations: tuple[float, float],
+        key: PRNGKeyArray,
+        **layout: Any,
+    ) -> None:
+        """``layout`` is that of `MLP`."""
+        self.mean = DeterministicActor(observation_size, low, high, hidden_sizes, **layout, key=key)
+        self.log_deviation = jnp.zeros(len(low))
+        self.log_deviations = log_deviations
+
+    @property
+    def deviation(self) -> Float[Array, " action"]:
+        """Standard deviation of each action dimension, in the action's own units."""
+        low, high = jnp.asarray(self.mean.low), jnp.asarray(self.mean.high)
+        return jnp.exp(jnp.clip(self.log_deviation, *self.log_deviations)) * (high - low) / 2
+
+    def log_probability(
+        self, observations: Float[Array, "batch observation"], actions: Float[Array, "batch action"]
+    ) -> Float[Array, " batch"]:
+        """Log density of given actions."""
+        return jnp.sum(jax.scipy.stats.norm.logpdf(actions, self.mean(observations), self.deviation), axis=-1)
+
+    def sample(
+        self, observations: Float[Array, "batch observation"], key: PRNGKeyArray
+    ) -> Float[Array, "batch action"]:
+        """One action for each observation, moved to the nearest point of the box."""
+        mean = self.mean(observations)
+        return self.mean.clip(mean + self.deviation * jax.random.normal(key, mean.shape))
 
 
 class SquashedGaussianActor(eqx.Module):
@@ -24,11 +72,13 @@ class SquashedGaussianActor(eqx.Module):
     Attributes:
         network: its outputs are the means, then the logarithms of the standard deviations.
         low, high: bounds of each action dimension; fixed, not trained.
+        log_deviations: the range that those logarithms are clipped to.
     """
 
     network: MLP
     low: tuple[float, ...] = eqx.field(static=True)
     high: tuple[float, ...] = eqx.field(static=True)
+    log_deviations: tuple[float, float] = eqx.field(static=True)
 
     def __init__(
         self,
@@ -37,16 +87,14 @@ class SquashedGaussianActor(eqx.Module):
         high: Sequence[float],
         hidden_sizes: Sequence[int],
         *,
-        norm: Norm = "none",
-        placement: Placement = "pre",
-        norm_layers: Sequence[int] | None = None,
+        log_deviations: tuple[float, float],
         key: PRNGKeyArray,
+        **layout: Any,
     ) -> None:
-        outputs = 2 * len(low)
-        self.network = MLP(
-            observation_size, hidden_sizes, outputs, norm=norm, placement=placement, norm_layers=norm_layers, key=key
-        )
+        """``layout`` is that of `MLP`."""
+        self.network = MLP(observation_size, hidden_sizes, 2 * len(low), **layout, key=key)
         self.low, self.high = tuple(map(float, low)), tuple(map(float, high))
+        self.log_deviations = log_deviations
 
     def __call__(self, observations: Float[Array, "batch observation"]) -> Float[Array, "batch action"]:
         """The actions at the Gaussian's mean."""
@@ -57,7 +105,7 @@ class SquashedGaussianActor(eqx.Module):
     ) -> tuple[Float[Array, "batch action"], Float[Array, "batch action"]]:
         """Mean and logarithm of the standard deviation, before squashing."""
         mean, log_std = jnp.split(self.network(observations), 2, axis=-1)
-        return mean, jnp.clip(log_std, LOG_STD_MIN, LOG_STD_MAX)
+        return mean, jnp.clip(log_std, *self.log_deviations)
 
     def sample(
         self, observations: Float[Array, "batch observation"], key: PRNGKeyArray
@@ -78,3 +126,17 @@ class SquashedGaussianActor(eqx.Module):
     def _in_box(self, squashed: Float[Array, "batch action"]) -> Float[Array, "batch action"]:
         low, high = jnp.asarray(self.low), jnp.asarray(self.high)
         return self.clip(low + (high - low) * (squashed + 1) / 2)  # the sum rounds
+
+
+class StateValue(eqx.Module):
+    """observation -> value."""
+
+    network: MLP
+
+    def __init__(self, observation_size: int, hidden_sizes: Sequence[int], *, key: PRNGKeyArray, **layout: Any) -> None:
+        """``layout`` is that of `MLP`."""
+        self.network = MLP(observation_size, hidden_sizes, 1, **layout, key=key)
+
+    def __call__(self, observations: Float[Array, "batch observation"]) -> Float[Array, " batch"]:
+        """Values of the states."""
+        return self.network(observations)[:, 0]
