@@ -6,13 +6,14 @@ from typing import Any
 from seemrl.agents.config import AgentConfig, AgentName, TD3BCConfig
 from seemrl.agents.msg_config import MSGConfig
 from seemrl.agents.sac_config import EDACConfig, SACConfig
+from seemrl.agents.td3_config import TD3Config
 
 CONFIGS: dict[AgentName, type[AgentConfig]] = {
-    config.agent: config for config in (TD3BCConfig, SACConfig, EDACConfig, MSGConfig)
+    config.agent: config for config in (TD3BCConfig, SACConfig, EDACConfig, MSGConfig, TD3Config)
 }
 """The hyperparameters' type of each agent."""
 
-_CLASSES = {"td3_bc": "TD3BC", "sac": "SAC", "edac": "EDAC", "msg": "MSG"}
+_CLASSES = {"td3_bc": "TD3BC", "sac": "SAC", "edac": "EDAC", "msg": "MSG", "td3": "TD3"}
 """The class of each agent; it lives in the module of the agent's name."""
 
 
