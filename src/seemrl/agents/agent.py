@@ -11,7 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from seemrl.agents.config import OptimizerName
 
@@ -30,6 +30,20 @@ class Transitions(NamedTuple):
     rewards: Float[Array, " batch"]
     next_observations: Float[Array, "batch observation"]
     terminals: Float[Array, " batch"]
+
+
+class Replay(NamedTuple):
+    """Transitions that grow: arrays of a fixed size, of which the first ``filled`` rows count.
+
+    Attributes:
+        transitions: as many rows as fit.
+        filled: rows in use.
+        written: rows ever written; the next one goes to ``written`` modulo the size.
+    """
+
+    transitions: Transitions
+    filled: Int[Array, ""]
+    written: Int[Array, ""]
 
 
 class Measured(NamedTuple):
@@ -67,12 +81,18 @@ class Agent(eqx.Module):
         """Critic updates in one `update`."""
         return 1
 
-    def update(self, data: Transitions, batch_size: int) -> tuple["Agent", Info]:
+    def update(self, data: Transitions | Replay, batch_size: int) -> tuple["Agent", Info]:
         """One cycle: critic updates, what else the agent trains, a move of its targets; and the metrics of the last."""
         raise NotImplementedError
 
     def act(self, observations: Float[Array, "batch observation"]) -> Float[Array, "batch action"]:
         """The policy's actions in evaluation, without noise; discrete ones one-hot."""
+        raise NotImplementedError
+
+    def explore(
+        self, observations: Float[Array, "batch observation"], key: PRNGKeyArray
+    ) -> Float[Array, "batch action"]:
+        """The policy's actions while it collects its own data, with the noise that explores."""
         raise NotImplementedError
 
     def target_actions(
@@ -85,11 +105,12 @@ class Agent(eqx.Module):
         """The critic and how it is trained; None where the agent has none that bootstraps."""
         raise NotImplementedError
 
-    def draw(self, data: Transitions, batch_size: int) -> tuple[Transitions, PRNGKeyArray]:
+    def draw(self, data: Transitions | Replay, batch_size: int) -> tuple[Transitions, PRNGKeyArray]:
         """Transitions for this step, drawn with replacement, and a key for what else is random in it."""
         sample_key, key = jax.random.split(jax.random.fold_in(self.key, self.step))
-        rows = jax.random.randint(sample_key, (batch_size,), 0, data.rewards.shape[0])
-        return Transitions(*(column[rows] for column in data)), key
+        columns, count = (data.transitions, data.filled) if isinstance(data, Replay) else (data, data.rewards.shape[0])
+        rows = jax.random.randint(sample_key, (batch_size,), 0, count)
+        return Transitions(*(column[rows] for column in columns)), key
 
     def replace(self: Learner, **changes: PyTree) -> Learner:
         """The same learner with some of its parts exchanged."""
@@ -133,11 +154,11 @@ def _optimizer(name: OptimizerName):
     return optax.inject_hyperparams({"adam": optax.adam, "sgd": optax.sgd}[name])
 
 
-def train_updates(data: Transitions, agent: Agent, updates: int, batch_size: int) -> tuple[Any, Info]:
+def train_updates(data: Transitions | Replay, agent: Agent, updates: int, batch_size: int) -> tuple[Any, Info]:
     """Run some critic updates in one compiled call; returns the agent and the mean of every metric over them.
 
     Args:
-        data: the whole data set, on the device.
+        data: the whole data set, on the device, or what has been collected of it.
         agent: the learner.
         updates: critic updates, a multiple of the agent's ``updates_per_cycle``. One program serves any number.
         batch_size: transitions per update.
@@ -151,7 +172,7 @@ def train_updates(data: Transitions, agent: Agent, updates: int, batch_size: int
 
 
 @eqx.filter_jit
-def _train_cycles(data: Transitions, agent: Agent, cycles: Array, batch_size: int) -> tuple[Agent, Info]:
+def _train_cycles(data: Transitions | Replay, agent: Agent, cycles: Array, batch_size: int) -> tuple[Agent, Info]:
     arrays, static = eqx.partition(agent, eqx.is_array)
     shapes = jax.eval_shape(lambda: eqx.combine(arrays, static).update(data, batch_size)[1])
     nothing = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)

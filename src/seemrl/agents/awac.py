@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from seemrl.agents.agent import Agent, Info, Measured, Transitions, follow, improve, start_optimizer
+from seemrl.agents.agent import Agent, Info, Measured, Replay, Transitions, follow, improve, start_optimizer
 from seemrl.agents.awac_config import AWACConfig
 from seemrl.agents.config import OptimizerName
 from seemrl.agents.losses import advantage_weights, bootstrapped, td_loss
@@ -101,7 +101,7 @@ class AWAC(Agent):
         info = {"actor_loss": loss, "bc_mse": bc_mse, "weight_mean": jnp.mean(weights)}
         return loss, info | {"advantage_mean": jnp.mean(q - policy_q), "policy_q_mean": jnp.mean(policy_q)}
 
-    def update(self, data: Transitions, batch_size: int) -> tuple["AWAC", Info]:
+    def update(self, data: Transitions | Replay, batch_size: int) -> tuple["AWAC", Info]:
         """Critic, then policy by the critic as it has become; then the target moves."""
         batch, key = self.draw(data, batch_size)
         critic_key, actor_key = jax.random.split(key)

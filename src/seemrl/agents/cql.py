@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from seemrl.agents.agent import Agent, Info, Measured, Transitions, follow, improve, start_optimizer
+from seemrl.agents.agent import Agent, Info, Measured, Replay, Transitions, follow, improve, start_optimizer
 from seemrl.agents.config import OptimizerName
 from seemrl.agents.cql_config import CQLConfig
 from seemrl.agents.losses import bootstrapped, td_loss
@@ -121,7 +121,7 @@ class CQL(Agent):
         loss = -jnp.mean(log_weight * (log_probability - len(self.actor.low)))
         return loss, {"entropy_weight": jnp.exp(log_weight)}
 
-    def update(self, data: Transitions, batch_size: int) -> tuple["CQL", Info]:
+    def update(self, data: Transitions | Replay, batch_size: int) -> tuple["CQL", Info]:
         """Entropy weight, policy and critic, each by what the others were before; then the target moves."""
         batch, key = self.draw(data, batch_size)
         critic_key, actor_key = jax.random.split(key)

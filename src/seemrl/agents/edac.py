@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from seemrl.agents.agent import Info, Transitions
 from seemrl.agents.sac import SAC
-from seemrl.agents.sac_config import EDACConfig
+from seemrl.agents.sac_config import EDACConfig, SACConfig
 from seemrl.networks.mlp import TwinCritic
 
 _SHORTEST = 1e-10  # added to a gradient's length before dividing by it
@@ -24,9 +24,10 @@ class EDAC(SAC):
 
     @classmethod
     def create(
-        cls, config: EDACConfig, observation_size: int, low: tuple[float, ...], high: tuple[float, ...], seed: int
+        cls, config: SACConfig, observation_size: int, low: tuple[float, ...], high: tuple[float, ...], seed: int
     ) -> "EDAC":
         """A fresh learner; everything random in its life derives from ``seed``."""
+        assert isinstance(config, EDACConfig)
         parts = cls._parts(config, observation_size, low, high, seed)
         weight = jnp.asarray(config.diversity_weight, jnp.float32)
         return cls(**parts, diversity_weight=weight, diverse=config.diversity_weight > 0)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from seemrl.agents.agent import Agent, Info, Transitions, follow, improve, start_optimizer
+from seemrl.agents.agent import Agent, Info, Replay, Transitions, follow, improve, start_optimizer
 from seemrl.agents.config import OptimizerName
 from seemrl.agents.iql_config import IQLConfig
 from seemrl.agents.losses import advantage_weights, bootstrapped, expectile_loss, td_loss
@@ -111,7 +111,7 @@ class IQL(Agent):
         info = {"actor_loss": loss, "bc_mse": bc_mse, "weight_mean": jnp.mean(weights)}
         return loss, info | {"advantage_mean": jnp.mean(advantages)}
 
-    def update(self, data: Transitions, batch_size: int) -> tuple["IQL", Info]:
+    def update(self, data: Transitions | Replay, batch_size: int) -> tuple["IQL", Info]:
         """State value, then policy, then critic, each by what those before it have become; then the target moves."""
         batch, _ = self.draw(data, batch_size)
         agent, value_info = improve(self, "value", self.value_loss, batch)

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from seemrl.agents.agent import Info, Measured, Transitions
 from seemrl.agents.msg_config import MSGConfig
 from seemrl.agents.sac import SAC
+from seemrl.agents.sac_config import SACConfig
 from seemrl.networks.gaussian import SquashedGaussianActor
 from seemrl.networks.mlp import TwinCritic
 
@@ -24,9 +25,10 @@ class MSG(SAC):
 
     @classmethod
     def create(
-        cls, config: MSGConfig, observation_size: int, low: tuple[float, ...], high: tuple[float, ...], seed: int
+        cls, config: SACConfig, observation_size: int, low: tuple[float, ...], high: tuple[float, ...], seed: int
     ) -> "MSG":
         """A fresh learner; everything random in its life derives from ``seed``."""
+        assert isinstance(config, MSGConfig)
         parts = cls._parts(config, observation_size, low, high, seed)
         pessimism, support = (jnp.asarray(value, jnp.float32) for value in (config.pessimism, config.support_weight))
         return cls(**parts, pessimism=pessimism, support_weight=support)

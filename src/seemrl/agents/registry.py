@@ -10,8 +10,9 @@ from seemrl.agents.cql_config import CQLConfig
 from seemrl.agents.iql_config import IQLConfig
 from seemrl.agents.msg_config import MSGConfig
 from seemrl.agents.sac_config import EDACConfig, SACConfig
+from seemrl.agents.td3_config import TD3Config
 
-_TYPES = (TD3BCConfig, IQLConfig, CQLConfig, BCConfig, AWACConfig, SACConfig, EDACConfig, MSGConfig)
+_TYPES = (TD3BCConfig, IQLConfig, CQLConfig, BCConfig, AWACConfig, SACConfig, EDACConfig, MSGConfig, TD3Config)
 
 CONFIGS: dict[AgentName, type[AgentConfig]] = {config.agent: config for config in _TYPES}
 """The hyperparameters' type of each agent."""
@@ -25,6 +26,7 @@ _CLASSES = {
     "sac": "SAC",
     "edac": "EDAC",
     "msg": "MSG",
+    "td3": "TD3",
 }
 """The class of each agent; it lives in the module of the agent's name."""
 

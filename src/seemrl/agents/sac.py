@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from seemrl.agents.agent import Agent, Info, Measured, Transitions, descend, follow, start_optimizer
+from seemrl.agents.agent import Agent, Info, Measured, Replay, Transitions, descend, follow, start_optimizer
 from seemrl.agents.config import OptimizerName
 from seemrl.agents.sac_config import SACConfig
 from seemrl.networks.gaussian import SquashedGaussianActor
@@ -124,7 +124,7 @@ class SAC(Agent):
         """Alpha (entropy - target entropy) (eq. 18): it falls while the policy is more random than wanted."""
         return jnp.exp(log_temperature) * jax.lax.stop_gradient(entropy - self.scalars.target_entropy)
 
-    def update(self, data: Transitions, batch_size: int) -> tuple["SAC", Info]:
+    def update(self, data: Transitions | Replay, batch_size: int) -> tuple["SAC", Info]:
         """One update of the temperature, the actor and the critic, in this order, and one move of the target."""
         batch, key = self.draw(data, batch_size)
         actor_key, critic_key = jax.random.split(key)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from seemrl.agents.agent import Agent, Info, Measured, Transitions, follow, improve, start_optimizer
+from seemrl.agents.agent import Agent, Info, Measured, Replay, Transitions, follow, improve, start_optimizer
 from seemrl.agents.config import OptimizerName, TD3BCConfig
 from seemrl.agents.losses import bootstrapped, td_loss
 from seemrl.networks.mlp import DeterministicActor, TwinCritic
@@ -108,7 +108,7 @@ class TD3BC(Agent):
         loss = self.scalars.bc_weight * bc_mse - q_term
         return loss, {"actor_loss": loss, "bc_mse": bc_mse, "policy_q_mean": jnp.mean(q)}
 
-    def update(self, data: Transitions, batch_size: int) -> tuple["TD3BC", Info]:
+    def update(self, data: Transitions | Replay, batch_size: int) -> tuple["TD3BC", Info]:
         """One cycle: ``policy_frequency`` critic updates, then one actor update and one move of the targets."""
         batch, key = self.draw(data, batch_size)
         agent, info = self._update_critic(batch, key)

@@ -69,7 +69,7 @@ def action_box(environment: Any, name: str) -> ActionBox:
     space = environment.action_space
     low, high = getattr(space, "low", None), getattr(space, "high", None)
     if low is None or high is None or low.ndim != 1 or not np.isfinite([low, high]).all():
-        raise InputError(f"environment {name}: its actions are {space}, not a bounded box; TD3+BC needs one")
+        raise InputError(f"environment {name}: its actions are {space}, not a bounded box; the agent needs one")
     return ActionBox(tuple(map(float, low)), tuple(map(float, high)))
 
 

@@ -1,0 +1,204 @@
+"""Training in an environment: steps and compiled updates in turn, on a replay buffer that stays on the device.
+
+Every stretch between two checkpoints begins with fresh episodes and generators seeded by the run's seed and the step,
+in an unbroken run as in a resumed one: nothing of a simulator's state has to be saved for both to be the same, bit by
+bit.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors.numpy
+
+from seemrl.agents.agent import Agent, Replay, Transitions, train_updates
+from seemrl.agents.registry import create_agent
+from seemrl.files import append_json_line, write_atomically
+from seemrl.instrument.batch import Batch
+from seemrl.training.checkpoint import load_newest, save_checkpoint
+from seemrl.training.evaluation import action_box, evaluate, make_environment
+from seemrl.training.loop import Progress
+from seemrl.training.online_config import OnlineConfig
+from seemrl.training.reading import read_learner
+from seemrl.training.run_directory import begin, check_same, cut_logs, stored_description
+
+_EVALUATION_SEED = 1_000_000
+
+
+class OnlineRun:
+    """One run in a directory: config.json, metrics.jsonl, readings.jsonl, evaluations.jsonl, checkpoints/, replay/.
+
+    Args:
+        config: the settings.
+        directory: begun if it does not exist; else the run in it is continued from its last checkpoint.
+        notify: called with a line about each checkpoint that cannot be used.
+
+    Attributes:
+        agent: the learner.
+        replay: what it has collected.
+        step: environment steps done.
+
+    Raises:
+        InputError: a setting does not fit, or the run there has other settings; nothing has been written then.
+        MissingPartError: the environment's simulator is not installed.
+    """
+
+    def __init__(self, config: OnlineConfig, directory: Path, notify: Callable[[str], object]) -> None:
+        config.check()
+        self.config, self.directory, self.step = config, directory, 0
+        environment = make_environment(config.environment)
+        try:
+            self.box = action_box(environment, config.environment)
+            size = environment.observation_space.shape[0]
+        finally:
+            environment.close()
+        self.agent = create_agent(config.hyperparameters, size, self.box.low, self.box.high, config.seed)
+        self.replay = empty_replay(min(config.buffer_size, config.steps), size, len(self.box.low))
+        described = _description(config, directory)
+        if (directory / "config.json").exists():
+            check_same(directory, stored_description(directory), described)
+            self._restore(notify)
+        else:
+            begin(directory, described)
+
+    def train(self) -> Iterator[Progress]:
+        """Train to the last step, yielding after each stretch, when all of it is on the disk."""
+        from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+        name, count = self.config.environment, self.config.environments
+        environments = SyncVectorEnv([lambda: make_environment(name)] * count, autoreset_mode=AutoresetMode.DISABLED)
+        try:
+            while self.step < self.config.steps:
+                yield self._stretch(environments)
+        finally:
+            environments.close()
+
+    def act(self, observations: np.ndarray) -> np.ndarray:
+        """The policy's actions, without exploration."""
+        return np.asarray(_act(self.agent, jnp.asarray(observations, jnp.float32)))
+
+    def _stretch(self, environments: Any) -> Progress:
+        config, began = self.config, self.step
+        sequence = np.random.SeedSequence([config.seed, began])
+        first_seed, noise_seed = map(int, sequence.generate_state(2))
+        random = np.random.Generator(np.random.PCG64(sequence))
+        keys = jax.random.key(noise_seed)
+        observations, _ = environments.reset(seed=[first_seed + number for number in range(config.environments)])
+        stop = min(config.steps, began + config.evaluate_every)
+        collected: list[tuple[np.ndarray, ...]] = []
+        totals: dict[str, Any] = {}
+        while self.step < stop:
+            if self.step < config.random_steps:
+                actions = random.uniform(self.box.low, self.box.high, (config.environments, len(self.box.low)))
+            else:
+                actions = _explore(self.agent, jnp.asarray(observations, jnp.float32), keys, jnp.asarray(self.step))
+            actions = np.asarray(actions, np.float32)
+            reached, rewards, terminals, timeouts, _ = environments.step(actions)
+            rows = (observations, actions, rewards, reached, terminals)
+            rows = tuple(np.array(column, np.float32) for column in rows)  # the environments reuse their arrays
+            collected.append((*rows, np.asarray(timeouts) | (self.step + config.environments >= stop)))
+            self.replay = extend_replay(self.replay, Transitions(*map(jnp.asarray, rows)))
+            self.step += config.environments
+            over = terminals | timeouts
+            observations = environments.reset(options={"reset_mask": over})[0] if over.any() else reached
+            observations = np.array(observations)
+            if self.step > config.random_steps:
+                self.agent, info = train_updates(self.replay, self.agent, config.environments, config.batch_size)
+                totals = {name: totals.get(name, 0) + value for name, value in info.items()}
+        turns = max(1, (stop - max(began, config.random_steps)) // config.environments)
+        return self._record(collected, {name: float(value) / turns for name, value in totals.items()})
+
+    def _record(self, collected: list[tuple[np.ndarray, ...]], metrics: dict[str, float]) -> Progress:
+        config, step, reading = self.config, self.step, None
+        if metrics:
+            append_json_line(self.directory / "metrics.jsonl", {"step": step, **metrics})
+            random = np.random.default_rng([config.seed, step])
+            filled = int(self.replay.filled)
+            rows = random.choice(filled, min(config.reading_rows, filled), replace=False)
+            batch = Batch(*(np.asarray(column[rows]) for column in self.replay.transitions))
+            reading = read_learner(self.agent, batch, filled)
+            append_json_line(self.directory / "readings.jsonl", reading.to_dict() | {"step": step})
+        played = evaluate(config.environment, self.act, config.evaluation_episodes, _EVALUATION_SEED + config.seed)
+        append_json_line(self.directory / "evaluations.jsonl", {"step": step, **played})
+        self._save_replay(collected)
+        save_checkpoint(self.directory / "checkpoints", self.agent, step)
+        return Progress(step, metrics, reading, evaluation=played)
+
+    def _save_replay(self, collected: list[tuple[np.ndarray, ...]]) -> None:
+        """The transitions of this stretch, in a file of their own, whole or not at all."""
+        names = (*Transitions._fields, "timeouts")
+        columns = [np.ascontiguousarray(np.concatenate(column)) for column in zip(*collected, strict=True)]
+        path = self._replay_files() / f"step_{self.step:09d}.safetensors"
+        path.parent.mkdir(exist_ok=True)
+        content = dict(zip(names, columns, strict=True))
+        write_atomically(path, lambda place: safetensors.numpy.save_file(content, place))
+
+    def _restore(self, notify: Callable[[str], object]) -> None:
+        found = load_newest(self.directory / "checkpoints", self.agent, notify)
+        if found is not None:
+            self.agent, self.step = found
+        cut_logs(self.directory, self.step)
+        for path in sorted(self._replay_files().glob("step_*.safetensors")):
+            if int(path.stem.removeprefix("step_")) <= self.step:
+                stored = safetensors.numpy.load_file(path)
+                columns = [jnp.asarray(stored[name]) for name in Transitions._fields]
+                for start in range(0, len(columns[2]), self.config.environments):  # as they came: one program for all
+                    rows = slice(start, start + self.config.environments)
+                    self.replay = extend_replay(self.replay, Transitions(*(column[rows] for column in columns)))
+
+    def _replay_files(self) -> Path:
+        return self.directory / "replay"
+
+
+def empty_replay(size: int, observation_size: int, action_size: int) -> Replay:
+    """Room for this many transitions, on the device."""
+    shapes = ((size, observation_size), (size, action_size), (size,), (size, observation_size), (size,))
+    nothing = jnp.zeros((), jnp.int32)
+    return Replay(Transitions(*(jnp.zeros(shape, jnp.float32) for shape in shapes)), nothing, nothing + 0)
+
+
+def extend_replay(replay: Replay, rows: Transitions) -> Replay:
+    """The replay with these rows, a part of its size, behind the last; the oldest give way. ``replay`` is used up."""
+    return _extend(replay, rows)
+
+
+def _write(replay: Replay, rows: Transitions) -> Replay:
+    size, count = replay.transitions.rewards.shape[0], rows.rewards.shape[0]
+    places = (replay.written + jnp.arange(count)) % size
+    columns = (old.at[places].set(new) for old, new in zip(replay.transitions, rows, strict=True))
+    written = replay.written + count
+    return Replay(Transitions(*columns), jnp.minimum(written, size), written)
+
+
+_extend = jax.jit(_write, donate_argnums=0)  # in place: copying the buffer at every step would cost more than a step
+
+
+def _description(config: OnlineConfig, directory: Path) -> dict[str, Any]:
+    settings = dataclasses.asdict(config)
+    flat = settings.pop("hyperparameters") | settings | {"agent": config.hyperparameters.agent}
+    flat = {key: list(value) if isinstance(value, tuple) else value for key, value in flat.items()}
+    data = {"source": config.environment, "environment": config.environment, "fingerprint": config.environment}
+    return {
+        "format": 1,
+        "seemrl_version": version("seemrl"),
+        "agent": config.hyperparameters.agent,
+        "label": directory.name,
+        "config": flat,
+        "data": data,
+    }
+
+
+@eqx.filter_jit
+def _act(agent: Agent, observations: jax.Array) -> jax.Array:
+    return agent.act(observations)
+
+
+@eqx.filter_jit
+def _explore(agent: Agent, observations: jax.Array, key: jax.Array, step: jax.Array) -> jax.Array:
+    return agent.explore(observations, jax.random.fold_in(key, step))

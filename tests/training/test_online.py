@@ -1,0 +1,143 @@
+"""Training in an environment: what is collected, and that a killed run ends as one that never stopped."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import safetensors.numpy
+from small_runs import assert_same_outcome, no_remark
+
+from seemrl.agents.agent import Transitions
+from seemrl.agents.registry import create_agent
+from seemrl.agents.sac_config import SACConfig
+from seemrl.agents.td3_config import TD3Config
+from seemrl.errors import InputError
+from seemrl.files import read_json_lines
+from seemrl.training.online import OnlineRun, empty_replay, extend_replay
+from seemrl.training.online_config import OnlineConfig
+
+SIZES: dict[str, Any] = {"hidden_sizes": (16,), "critic_norm": "layer", "target_rate": 1.0}
+SMALL = OnlineConfig(
+    environment="Pendulum-v1",
+    steps=480,
+    environments=2,
+    random_steps=40,
+    buffer_size=300,
+    batch_size=16,
+    evaluate_every=240,
+    evaluation_episodes=1,
+    reading_rows=16,
+)
+AGENTS = {"sac": SACConfig(**SIZES), "td3": TD3Config(**SIZES)}
+
+
+def run_of(directory: Path, agent: str = "sac", **changes: Any) -> OnlineRun:
+    return OnlineRun(replace(SMALL, hyperparameters=AGENTS[agent], **changes), directory, no_remark)
+
+
+@pytest.fixture(scope="module", params=AGENTS)
+def unbroken(request, tmp_path_factory) -> OnlineRun:
+    run = run_of(tmp_path_factory.mktemp("online") / "run", request.param)
+    assert [progress.step for progress in run.train()] == [240, 480]
+    return run
+
+
+def replay_files(run: OnlineRun) -> list[dict[str, np.ndarray]]:
+    return [safetensors.numpy.load_file(path) for path in sorted((run.directory / "replay").iterdir())]
+
+
+def test_a_killed_and_resumed_run_ends_in_the_same_bits(unbroken, tmp_path):
+    agent = unbroken.config.hyperparameters.agent
+    for _ in run_of(tmp_path / "run", agent).train():
+        break  # as if the process were killed
+    resumed = run_of(tmp_path / "run", agent)
+    assert resumed.step == 240
+    for _ in resumed.train():
+        pass
+    assert_same_outcome(resumed.directory, unbroken.directory)
+    assert all(
+        np.array_equal(*pair) for pair in zip(resumed.replay.transitions, unbroken.replay.transitions, strict=True)
+    )
+    for ours, theirs in zip(replay_files(resumed), replay_files(unbroken), strict=True):
+        assert all(np.array_equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_the_replay_holds_the_latest_transitions(unbroken):
+    stored = np.concatenate([columns["rewards"] for columns in replay_files(unbroken)])
+    assert len(stored) == 480
+    assert int(unbroken.replay.filled) == 300
+    assert sorted(np.asarray(unbroken.replay.transitions.rewards)) == sorted(stored[-300:])
+
+
+def test_an_episode_goes_on_from_the_state_it_reached(unbroken):
+    """The two environments take turns; an episode ends after 200 of its steps or with the stretch."""
+    for columns in replay_files(unbroken):
+        for own in (slice(0, None, 2), slice(1, None, 2)):
+            reached, following = columns["next_observations"][own][:-1], columns["observations"][own][1:]
+            goes_on = np.all(reached == following, axis=1)
+            assert np.array_equal(goes_on, ~columns["timeouts"][own][:-1])
+            assert columns["timeouts"][own][-1] and not columns["terminals"].any()
+
+
+def test_updates_follow_steps_one_to_one(unbroken):
+    assert int(unbroken.agent.step) == unbroken.config.steps - unbroken.config.random_steps
+
+
+def test_readings_are_taken_on_the_replay(unbroken):
+    readings = read_json_lines(unbroken.directory / "readings.jsonl")
+    assert [row["step"] for row in readings] == [240, 480]
+    assert all(row["rows"] == 16 and np.isfinite(row["normalized"]) for row in readings)
+
+
+def test_the_seed_decides_what_is_collected(tmp_path):
+    rewards = []
+    for number, seed in enumerate((1, 1, 2)):
+        run = run_of(tmp_path / str(number), steps=40, evaluate_every=40, seed=seed)
+        for _ in run.train():
+            pass
+        rewards.append(np.asarray(run.replay.transitions.rewards))
+    assert np.array_equal(rewards[0], rewards[1])
+    assert not np.array_equal(rewards[0], rewards[2])
+
+
+def test_draws_come_from_what_is_filled():
+    replay = empty_replay(64, 3, 1)
+    one = Transitions(*(jnp.ones((2, *column.shape[1:])) for column in replay.transitions))
+    replay = extend_replay(replay, one)
+    agent = create_agent(SACConfig(hidden_sizes=(4,)), 3, (-1.0,), (1.0,), 0)
+    batch, _ = agent.draw(replay, 256)
+    assert all(np.all(np.asarray(column) == 1) for column in batch)
+
+
+def test_the_oldest_rows_give_way():
+    replay = empty_replay(4, 1, 1)
+    for number in range(3):
+        rows = [jnp.full((2, *column.shape[1:]), float(number)) for column in replay.transitions]
+        replay = extend_replay(replay, Transitions(*rows))
+    assert np.asarray(replay.transitions.rewards).tolist() == [2, 2, 1, 1]
+    assert jax.tree.map(int, (replay.filled, replay.written)) == (4, 6)
+
+
+def test_another_configuration_is_refused(unbroken):
+    agent = unbroken.config.hyperparameters.agent
+    with pytest.raises(InputError, match="different configuration: seed was 0 and is now 3"):
+        run_of(unbroken.directory, agent, seed=3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"environments": 3, "agent": "td3"}, "--environments 3: it must be a multiple of the 2 updates of a cycle"),
+        ({"steps": 481}, "--steps 481: it must be a positive multiple of --environments 2"),
+        ({"environment": "CartPole-v1"}, "CartPole-v1: its actions are"),
+        ({"batch_size": 0}, "--batch-size 0"),
+    ],
+)
+def test_what_cannot_run_is_refused_before_anything_is_written(tmp_path, changes, told):
+    with pytest.raises(InputError, match=told):
+        run_of(tmp_path / "run", **changes)
+    assert not (tmp_path / "run").exists()
