@@ -8,13 +8,14 @@ from seemrl.agents.bc_config import BCConfig
 from seemrl.agents.config import AgentConfig, AgentName, TD3BCConfig
 from seemrl.agents.cql_config import CQLConfig
 from seemrl.agents.iql_config import IQLConfig
+from seemrl.agents.rebrac_config import ReBRACConfig
 
-_TYPES = (TD3BCConfig, IQLConfig, CQLConfig, BCConfig, AWACConfig)
+_TYPES = (TD3BCConfig, IQLConfig, CQLConfig, BCConfig, AWACConfig, ReBRACConfig)
 
 CONFIGS: dict[AgentName, type[AgentConfig]] = {config.agent: config for config in _TYPES}
 """The hyperparameters' type of each agent."""
 
-_CLASSES = {"td3_bc": "TD3BC", "iql": "IQL", "cql": "CQL", "bc": "BC", "awac": "AWAC"}
+_CLASSES = {"td3_bc": "TD3BC", "iql": "IQL", "cql": "CQL", "bc": "BC", "awac": "AWAC", "rebrac": "ReBRAC"}
 """The class of each agent; it lives in the module of the agent's name."""
 
 
