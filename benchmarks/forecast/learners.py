@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.forecast.settings import Setting
-from seemrl.agents.agent import Transitions, train_updates
+from seemrl.agents.agent import COLUMNS, Transitions, train_updates
 from seemrl.agents.config import QLearningConfig, TD3BCConfig
 from seemrl.agents.q_learning import QLearning, learn
 from seemrl.agents.td3_bc import TD3BC
@@ -89,7 +89,7 @@ class TD3Learner:
         mean, deviation = data.observation_statistics()
         self._transitions, population = _on_device(data, kept, mean, deviation)
         rows = np.random.default_rng(0).choice(len(kept), size=min(READING_ROWS, len(kept)), replace=False)
-        self._batch = Batch(*(getattr(population, name)[np.sort(rows)] for name in Transitions._fields))
+        self._batch = Batch(*(getattr(population, name)[np.sort(rows)] for name in COLUMNS))
         self._population = len(kept)
         ends = (-1.0,) * data.action_size, (1.0,) * data.action_size
         self._agent = TD3BC.create(config, data.observation_size, *ends, setting.seed)

@@ -52,7 +52,7 @@ def one_transition() -> Transitions:
 
 
 def in_torch(batch: Transitions) -> list[torch.Tensor]:
-    return [tensor(column) for column in batch]
+    return [tensor(column) for column in batch if column is not None]
 
 
 def tensor(array: Any) -> torch.Tensor:

@@ -11,7 +11,6 @@ import pytest
 import safetensors.numpy
 from small_runs import assert_same_outcome, no_remark
 
-from seemrl.agents.agent import Transitions
 from seemrl.agents.registry import create_agent
 from seemrl.agents.sac_config import SACConfig
 from seemrl.agents.td3_config import TD3Config
@@ -60,7 +59,8 @@ def test_a_killed_and_resumed_run_ends_in_the_same_bits(unbroken, tmp_path):
         pass
     assert_same_outcome(resumed.directory, unbroken.directory)
     assert all(
-        np.array_equal(*pair) for pair in zip(resumed.replay.transitions, unbroken.replay.transitions, strict=True)
+        np.array_equal(*pair)
+        for pair in zip(*map(jax.tree.leaves, (resumed.replay.transitions, unbroken.replay.transitions)), strict=True)
     )
     for ours, theirs in zip(replay_files(resumed), replay_files(unbroken), strict=True):
         assert all(np.array_equal(ours[name], theirs[name]) for name in theirs)
@@ -106,18 +106,19 @@ def test_the_seed_decides_what_is_collected(tmp_path):
 
 def test_draws_come_from_what_is_filled():
     replay = empty_replay(64, 3, 1)
-    one = Transitions(*(jnp.ones((2, *column.shape[1:])) for column in replay.transitions))
+    one = jax.tree.map(lambda column: jnp.ones((2, *column.shape[1:])), replay.transitions)
     replay = extend_replay(replay, one)
     agent = create_agent(SACConfig(hidden_sizes=(4,)), 3, (-1.0,), (1.0,), 0)
     batch, _ = agent.draw(replay, 256)
-    assert all(np.all(np.asarray(column) == 1) for column in batch)
+    assert all(np.all(np.asarray(column) == 1) for column in jax.tree.leaves(batch))
 
 
 def test_the_oldest_rows_give_way():
     replay = empty_replay(4, 1, 1)
     for number in range(3):
-        rows = [jnp.full((2, *column.shape[1:]), float(number)) for column in replay.transitions]
-        replay = extend_replay(replay, Transitions(*rows))
+        fill = float(number)
+        rows = jax.tree.map(lambda column, fill=fill: jnp.full((2, *column.shape[1:]), fill), replay.transitions)
+        replay = extend_replay(replay, rows)
     assert np.asarray(replay.transitions.rewards).tolist() == [2, 2, 1, 1]
     assert jax.tree.map(int, (replay.filled, replay.written)) == (4, 6)
 

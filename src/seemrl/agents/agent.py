@@ -22,7 +22,8 @@ Learner = TypeVar("Learner", bound="Agent")
 class Transitions(NamedTuple):
     """A batch, or a whole data set, on the device; ``terminals`` is 1.0 where the episode ended in a terminal state.
 
-    Discrete actions come one-hot.
+    Discrete actions come one-hot. Agents that ask for it (`AgentConfig.uses_next_actions`) also get the action taken
+    at the next observation, and 1.0 where the data know it.
     """
 
     observations: Float[Array, "batch observation"]
@@ -30,6 +31,12 @@ class Transitions(NamedTuple):
     rewards: Float[Array, " batch"]
     next_observations: Float[Array, "batch observation"]
     terminals: Float[Array, " batch"]
+    next_actions: Float[Array, "batch action"] | None = None
+    next_actions_known: Float[Array, " batch"] | None = None
+
+
+COLUMNS: tuple[str, ...] = ("observations", "actions", "rewards", "next_observations", "terminals")
+"""What every data set has of `Transitions`, and every `Batch` takes, in this order."""
 
 
 class Replay(NamedTuple):
@@ -110,7 +117,7 @@ class Agent(eqx.Module):
         sample_key, key = jax.random.split(jax.random.fold_in(self.key, self.step))
         columns, count = (data.transitions, data.filled) if isinstance(data, Replay) else (data, data.rewards.shape[0])
         rows = jax.random.randint(sample_key, (batch_size,), 0, count)
-        return Transitions(*(column[rows] for column in columns)), key
+        return jax.tree.map(lambda column: column[rows], columns), key
 
     def replace(self: Learner, **changes: PyTree) -> Learner:
         """The same learner with some of its parts exchanged."""

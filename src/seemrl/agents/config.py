@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 from seemrl.errors import require_option
 from seemrl.networks.options import Norm, Placement
 
-AgentName = Literal["td3_bc", "iql", "cql", "awac", "bc", "sac", "edac", "msg", "td3"]
+AgentName = Literal["td3_bc", "iql", "cql", "rebrac", "awac", "bc", "sac", "edac", "msg", "td3"]
 OptimizerName = Literal["adam", "sgd"]
 StepName = Literal["sgd", "momentum", "rmsprop", "adam"]
 
@@ -20,6 +20,8 @@ class AgentConfig:
     """Name of the algorithm, on the command line and in run directories."""
     discrete: ClassVar[bool] = False
     """Whether it chooses among numbered actions."""
+    uses_next_actions: ClassVar[bool] = False
+    """Whether it learns from the action taken at the next observation too."""
 
     hidden_sizes: tuple[int, ...] = (256, 256)
     """Units of each hidden layer, critic and actor alike."""

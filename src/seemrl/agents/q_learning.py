@@ -75,7 +75,7 @@ class QLearning(eqx.Module):
         if self.batch_size is not None:
             key = jax.random.fold_in(self.key, self.step)
             rows = jax.random.randint(key, (self.batch_size,), 0, data.rewards.shape[0])
-            batch = Transitions(*(column[rows] for column in data))
+            batch = jax.tree.map(lambda column: column[rows], data)
         gradients = jax.grad(self.critic_loss)(self.critic, batch, choices)
         rule = _rule(self.optimizer, self.optimizer_state.hyperparams["learning_rate"])
         moves, state = rule.update(gradients, self.optimizer_state)

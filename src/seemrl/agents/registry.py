@@ -9,10 +9,14 @@ from seemrl.agents.config import AgentConfig, AgentName, TD3BCConfig
 from seemrl.agents.cql_config import CQLConfig
 from seemrl.agents.iql_config import IQLConfig
 from seemrl.agents.msg_config import MSGConfig
+from seemrl.agents.rebrac_config import ReBRACConfig
 from seemrl.agents.sac_config import EDACConfig, SACConfig
 from seemrl.agents.td3_config import TD3Config
 
-_TYPES = (TD3BCConfig, IQLConfig, CQLConfig, BCConfig, AWACConfig, SACConfig, EDACConfig, MSGConfig, TD3Config)
+_TYPES = (
+    *(TD3BCConfig, IQLConfig, CQLConfig, ReBRACConfig, AWACConfig, BCConfig),
+    *(SACConfig, EDACConfig, MSGConfig, TD3Config),
+)
 
 CONFIGS: dict[AgentName, type[AgentConfig]] = {config.agent: config for config in _TYPES}
 """The hyperparameters' type of each agent."""
@@ -22,6 +26,7 @@ _CLASSES = {
     "iql": "IQL",
     "cql": "CQL",
     "bc": "BC",
+    "rebrac": "ReBRAC",
     "awac": "AWAC",
     "sac": "SAC",
     "edac": "EDAC",

@@ -94,10 +94,15 @@ class TD3BC(Agent):
 
     def critic_loss(self, critic: TwinCritic, batch: Transitions, key: PRNGKeyArray) -> tuple[Array, Info]:
         """Sum over heads of the mean squared TD error against the smaller target head."""
+        next_values, info = self.next_values(batch, key)
+        targets = bootstrapped(batch, self.scalars.discount, next_values)
+        loss, td_info = td_loss(critic(batch.observations, batch.actions), targets)
+        return loss, td_info | info
+
+    def next_values(self, batch: Transitions, key: PRNGKeyArray) -> tuple[Float[Array, " batch"], Info]:
+        """What the target bootstraps from, the smaller target head; and further metrics, of which it has none."""
         next_actions = self.target_actions(batch.next_observations, key)
-        next_q = jnp.min(self.target_critic(batch.next_observations, next_actions), axis=0)
-        targets = bootstrapped(batch, self.scalars.discount, next_q)
-        return td_loss(critic(batch.observations, batch.actions), targets)
+        return jnp.min(self.target_critic(batch.next_observations, next_actions), axis=0), {}
 
     def actor_loss(self, actor: DeterministicActor, batch: Transitions) -> tuple[Array, Info]:
         """- q_weight Q / mean|Q| + bc_weight (pi(s) - a)^2, with the first head of the live critic."""

@@ -14,6 +14,7 @@ import numpy as np
 from seemrl.agents.agent import Agent, Transitions, train_updates
 from seemrl.agents.registry import create_agent
 from seemrl.data.dataset import Dataset
+from seemrl.data.following import logged_next_actions
 from seemrl.files import append_json_line, write_json
 from seemrl.instrument.batch import Batch
 from seemrl.instrument.forecast import Forecast, forecast
@@ -88,6 +89,11 @@ class Run:
             self.data.terminals.astype(np.float32),
         )
         self._transitions = Transitions(*map(jnp.asarray, columns))
+        if self.config.hyperparameters.uses_next_actions:
+            following, known = logged_next_actions(self.data, np.arange(len(self.data)))
+            self._transitions = self._transitions._replace(
+                next_actions=jnp.asarray(following, jnp.float32), next_actions_known=jnp.asarray(known, jnp.float32)
+            )
         self._rows = self.data.batch_rows(self.config.reading_rows, _READING_SEED)
         self._batch = Batch(*(column[self._rows] for column in columns))
         self.agent = create_agent(

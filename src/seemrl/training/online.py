@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors.numpy
 
-from seemrl.agents.agent import Agent, Replay, Transitions, train_updates
+from seemrl.agents.agent import COLUMNS, Agent, Replay, Transitions, train_updates
 from seemrl.agents.registry import create_agent
 from seemrl.files import append_json_line, write_atomically
 from seemrl.instrument.batch import Batch
@@ -121,7 +121,7 @@ class OnlineRun:
             random = np.random.default_rng([config.seed, step])
             filled = int(self.replay.filled)
             rows = random.choice(filled, min(config.reading_rows, filled), replace=False)
-            batch = Batch(*(np.asarray(column[rows]) for column in self.replay.transitions))
+            batch = Batch(*(np.asarray(getattr(self.replay.transitions, name)[rows]) for name in COLUMNS))
             reading = read_learner(self.agent, batch, filled)
             append_json_line(self.directory / "readings.jsonl", reading.to_dict() | {"step": step})
         played = evaluate(config.environment, self.act, config.evaluation_episodes, _EVALUATION_SEED + config.seed)
@@ -132,7 +132,7 @@ class OnlineRun:
 
     def _save_replay(self, collected: list[tuple[np.ndarray, ...]]) -> None:
         """The transitions of this stretch, in a file of their own, whole or not at all."""
-        names = (*Transitions._fields, "timeouts")
+        names = (*COLUMNS, "timeouts")
         columns = [np.ascontiguousarray(np.concatenate(column)) for column in zip(*collected, strict=True)]
         path = self._replay_files() / f"step_{self.step:09d}.safetensors"
         path.parent.mkdir(exist_ok=True)
@@ -147,7 +147,7 @@ class OnlineRun:
         for path in sorted(self._replay_files().glob("step_*.safetensors")):
             if int(path.stem.removeprefix("step_")) <= self.step:
                 stored = safetensors.numpy.load_file(path)
-                columns = [jnp.asarray(stored[name]) for name in Transitions._fields]
+                columns = [jnp.asarray(stored[name]) for name in COLUMNS]
                 for start in range(0, len(columns[2]), self.config.environments):  # as they came: one program for all
                     rows = slice(start, start + self.config.environments)
                     self.replay = extend_replay(self.replay, Transitions(*(column[rows] for column in columns)))
@@ -171,9 +171,9 @@ def extend_replay(replay: Replay, rows: Transitions) -> Replay:
 def _write(replay: Replay, rows: Transitions) -> Replay:
     size, count = replay.transitions.rewards.shape[0], rows.rewards.shape[0]
     places = (replay.written + jnp.arange(count)) % size
-    columns = (old.at[places].set(new) for old, new in zip(replay.transitions, rows, strict=True))
+    transitions = jax.tree.map(lambda old, new: old.at[places].set(new), replay.transitions, rows)
     written = replay.written + count
-    return Replay(Transitions(*columns), jnp.minimum(written, size), written)
+    return Replay(transitions, jnp.minimum(written, size), written)
 
 
 _extend = jax.jit(_write, donate_argnums=0)  # in place: copying the buffer at every step would cost more than a step
