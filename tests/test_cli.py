@@ -169,7 +169,7 @@ def test_a_file_name_with_line_breaks_and_colours_is_told_in_one_printable_line(
 TRAIN = ("train", "--data", str(EMBEDDED), "--out", "run")
 
 BAD_OPTIONS: dict[str, str] = {
-    "--agent nope": "invalid choice 'nope' for argument '--agent'. Expected one of ('td3_bc',)",
+    "--agent nope": "invalid choice 'nope' for argument '--agent'. Expected one of ('td3_bc', 'diffusion_ql')",
     "--critic-norm batch": "invalid choice 'batch' for argument '--critic-norm'. Expected one of ('none', 'layer')",
     "--frobnicate 3": "Unrecognized options: --frobnicate, 3",
     "extra": "Unrecognized options: extra",

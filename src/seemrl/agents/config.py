@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 from seemrl.errors import require_option
 from seemrl.networks.options import Norm, Placement
 
-AgentName = Literal["td3_bc"]
+AgentName = Literal["td3_bc", "diffusion_ql"]
 OptimizerName = Literal["adam", "sgd"]
 StepName = Literal["sgd", "momentum", "rmsprop", "adam"]
 

@@ -4,11 +4,12 @@ from importlib import import_module
 from typing import Any
 
 from seemrl.agents.config import AgentConfig, AgentName, TD3BCConfig
+from seemrl.agents.diffusion_ql_config import DiffusionQLConfig
 
-CONFIGS: dict[AgentName, type[AgentConfig]] = {config.agent: config for config in (TD3BCConfig,)}
+CONFIGS: dict[AgentName, type[AgentConfig]] = {config.agent: config for config in (TD3BCConfig, DiffusionQLConfig)}
 """The hyperparameters' type of each agent."""
 
-_CLASSES = {"td3_bc": "TD3BC"}
+_CLASSES = {"td3_bc": "TD3BC", "diffusion_ql": "DiffusionQL"}
 """The class of each agent; it lives in the module of the agent's name."""
 
 
