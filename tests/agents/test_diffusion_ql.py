@@ -221,11 +221,12 @@ def test_max_q_backup_takes_each_target_heads_best_action():
     assert np.all(np.isclose(of_chosen, values, rtol=1e-4, atol=1e-5).any(axis=0))
 
 
-def test_evaluation_plays_the_best_of_its_candidates_again_and_again():
+def test_evaluation_prefers_valued_candidates_and_plays_the_same_again():
     observations = transitions().observations
     many, one = apart(learner(evaluation_actions=20)), apart(learner(evaluation_actions=1))
     value = lambda actions: jnp.min(many.target_critic(observations, actions), axis=0)  # noqa: E731
-    assert np.mean(value(many.act(observations)) > value(one.act(observations))) > 0.8
+    assert np.mean(value(many.act(observations))) > np.mean(value(one.act(observations)))
+    assert not np.array_equal(many.act(observations)[0], many.act(observations + 1e-3)[0])
     assert np.array_equal(many.act(observations), many.act(observations))
 
 

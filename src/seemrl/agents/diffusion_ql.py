@@ -89,10 +89,16 @@ class DiffusionQL(Agent):
         )
 
     def act(self, observations: Float[Array, "batch observation"]) -> Float[Array, "batch action"]:
-        """Of some actions of the policy, the best to the smaller target head; the same for the same observations."""
-        repeated, actions = self.policy.several(observations, self.evaluation_actions, self.key)
+        """Of some actions of the policy, one by the softmax of the smaller target head (Diffusion-QL, section 4).
+
+        Noise and choice derive from the observations' bits: other observations, other noise; the same ones, the same
+        actions.
+        """
+        bits = jax.lax.bitcast_convert_type(observations, jnp.uint32)
+        sample_key, choice_key = jax.random.split(jax.random.fold_in(self.key, jnp.sum(bits, dtype=jnp.uint32)))
+        repeated, actions = self.policy.several(observations, self.evaluation_actions, sample_key)
         q = jnp.min(self.target_critic(repeated, actions), axis=0).reshape(-1, self.evaluation_actions)
-        return _chosen(actions, jnp.argmax(q, axis=1))
+        return _chosen(actions, jax.random.categorical(choice_key, q))
 
     def measured(self) -> Measured:
         """Both heads against the smaller target head."""

@@ -34,7 +34,8 @@ class DiffusionQLConfig(CriticConfig):
     """Actions drawn at each next observation; above 1, each target head takes its best (max-Q backup, published with
     10)."""
     evaluation_actions: int = 50
-    """Actions drawn at each observation in evaluation; the best to the target critic is played."""
+    """Actions drawn at each observation in evaluation; one is played, at random by the softmax of its
+    target value."""
     critic_gradient_norm: float | None = None
     """Longest gradient of the critic's loss; longer ones are shortened to it. None: no bound."""
     actor_gradient_norm: float | None = None
