@@ -7,6 +7,7 @@ from seemrl.agents.awac_config import AWACConfig
 from seemrl.agents.bc_config import BCConfig
 from seemrl.agents.config import AgentConfig, AgentName, TD3BCConfig
 from seemrl.agents.cql_config import CQLConfig
+from seemrl.agents.diffusion_ql_config import DiffusionQLConfig
 from seemrl.agents.iql_config import IQLConfig
 from seemrl.agents.msg_config import MSGConfig
 from seemrl.agents.rebrac_config import ReBRACConfig
@@ -14,7 +15,7 @@ from seemrl.agents.sac_config import EDACConfig, SACConfig
 from seemrl.agents.td3_config import TD3Config
 
 _TYPES = (
-    *(TD3BCConfig, IQLConfig, CQLConfig, ReBRACConfig, AWACConfig, BCConfig),
+    *(TD3BCConfig, IQLConfig, CQLConfig, ReBRACConfig, AWACConfig, BCConfig, DiffusionQLConfig),
     *(SACConfig, EDACConfig, MSGConfig, TD3Config),
 )
 
@@ -26,6 +27,7 @@ _CLASSES = {
     "iql": "IQL",
     "cql": "CQL",
     "bc": "BC",
+    "diffusion_ql": "DiffusionQL",
     "rebrac": "ReBRAC",
     "awac": "AWAC",
     "sac": "SAC",
