@@ -221,7 +221,7 @@ def fastest_oscillation(modes: Inexact[np.ndarray, " modes"], update: Update) ->
 def _with_momentum(
     cross: np.ndarray, gram: np.ndarray, update: Update, plain: complex, z: complex
 ) -> tuple[complex, np.ndarray, np.ndarray]:
-    """Follow a mode from no momentum to its own, sought at z first: Rayleigh quotients and inverse iteration in turn."""
+    """Follow a mode from no momentum to its own, sought at z first: Rayleigh quotients, inverse iteration in turn."""
     right, left = _vectors(cross, gram, Update(update.target_rate, update.target_period), plain)
     for _ in range(_REFINEMENTS):
         scale = np.vdot(left, right)
