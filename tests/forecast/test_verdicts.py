@@ -179,6 +179,24 @@ def test_a_power_law_run_is_forecast_within_its_interval() -> None:
     assert any("normalized SEEM" in reason and "step 2000" in reason for reason in result.reasons)
 
 
+def test_a_law_says_which_of_its_conditions_hold() -> None:
+    history = [reading(step, (step / 300) ** 3, 3.0 / step) for step in range(500, 2001, 100)]
+    told = _conditions(history, depth=3)
+    assert "no normaliser" in told and "since step 500" in told and "settled policy" in told
+    assert "no theorem" in _conditions(grown([8e-3] * 8, [0.25] * 7, every=50), depth=None)
+    turned = pack_fingerprint(np.diag([1.0, 0.0, 0.0, 0.0])[None])
+    assert "still turns (cosine 0.500 at step 2000)" in _conditions(
+        [*history[:-1], replace(history[-1], fingerprint=turned)], depth=3
+    )
+    slower = [replace(item, rate=(item.rate or 0.0) * 2) for item in history]
+    assert "may still move" in _conditions(slower, depth=3)
+
+
+def _conditions(history: list[Reading], depth: int | None) -> str:
+    reasons = forecast(history, reward_bound=BOUND, depth=depth).reasons
+    return next(reason for reason in reasons if reason.startswith("the law's conditions"))
+
+
 def _band(result: Forecast) -> tuple[list[float], list[float], list[float]]:
     assert result.curve is not None
     return result.curve.low, result.curve.middle, result.curve.high

@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from seemrl.errors import InputError
 from seemrl.instrument.dynamics import Combination, Dynamics, Kernels
-from seemrl.instrument.modes import Mode, Update, fastest_oscillation, slowest_turning
+from seemrl.instrument.modes import Mode, Update, fastest_oscillation, leading, precedence
 from seemrl.instrument.spectrum import LARGEST_BASIS, LARGEST_DENSE, Spectrum
 from seemrl.instrument.subspace import Subspace
 
@@ -85,17 +85,14 @@ def growth_without_averaging(
     """
     step = step_size * update.target_period
     modes = 1 + step * found.eigenvalues
-    number = slowest_turning(modes)
+    first = leading(modes, update)
     oscillation = _log(fastest_oscillation(modes, update))
-    if number is None:
+    if not first:
         return Growth(-np.inf, oscillation)
-    z = complex(modes[number])
-    if update.momentum:  # of the two fastest without it, as for averaged targets
-        behind = np.flatnonzero(np.real(modes) < z.real)
-        second = slowest_turning(modes[behind])
-        pair = [number] if second is None else [number, int(behind[second])]
-        each = [(update.multiplier(complex(modes[one] - 1), 0.0, complex(modes[one])) or z, one) for one in pair]
-        z, number = max(each, key=lambda mode: mode[0].real)
+    number, z = first[0]
+    if update.momentum:
+        each = [(update.multiplier(complex(modes[one] - 1), 0.0, start) or start, one) for one, start in first]
+        z, number = max(each, key=lambda mode: precedence(mode[0]))
     rate = float(np.log(z.real)) / update.target_period if z.real > 0 else -np.inf
     if number:  # not the rightmost one
         return Growth(rate, oscillation)

@@ -106,23 +106,21 @@ class Mode:
     def fastest(cls, cross: np.ndarray, gram: np.ndarray, update: Update) -> "Mode | None":
         """The fastest mode that turns slowly, or None; both kernels times the step, on a basis.
 
-        With momentum it is followed from the two fastest without: one that turns fast without momentum and slowly with
-        it, and would overtake them, is not found.
+        With momentum it is the fastest of those that `leading` names, each followed from no momentum to its own.
         """
         plain = Update(update.target_rate, update.target_period)
         modes = eigenvalues(_reduced_step(cross, gram, update.target_rate))
-        number = slowest_turning(modes)
-        if number is None:
+        first = leading(modes, update)
+        if not first:
             return None
-        z = complex(modes[number])
-        behind = modes[np.real(modes) < z.real]
-        next_one = slowest_turning(behind)
+        z = complex(modes[first[0][0]])
+        next_one = slowest_turning(behind := modes[np.real(modes) < z.real])
         following = -np.inf if next_one is None else float(np.real(behind[next_one]))
-        right, left = _vectors(cross, gram, plain, z)
         if update.momentum:
-            starts = [z] if next_one is None else [z, complex(behind[next_one])]  # inertia may change their order
-            found = [_with_momentum(cross, gram, update, start) for start in starts]
-            z, right, left = max(found, key=lambda mode: mode[0].real)
+            found = [_with_momentum(cross, gram, update, complex(modes[one]), start) for one, start in first]
+            z, right, left = max(found, key=lambda mode: precedence(mode[0]))
+        else:
+            right, left = _vectors(cross, gram, plain, z)
         return cls(z, right, left, cross, gram, update, following, fastest_oscillation(modes, update))
 
     @property
@@ -175,24 +173,56 @@ def slowest_turning(modes: Inexact[np.ndarray, " modes"]) -> int | None:
     return int(slow[np.argmax(np.real(modes[slow]))]) if slow.size else None
 
 
+def leading(modes: Inexact[np.ndarray, " modes"], update: Update) -> list[tuple[int, complex]]:
+    """Which modes without momentum may be the fastest slow one with it, and where to look for their z.
+
+    Without momentum that is the one. Inertia may change the order of the two fastest, and it holds back a mode's
+    turning as well as its growth: so one that turns fast without momentum, and slowly on the branch that momentum alone
+    would take it to, is named too.
+    """
+    number = slowest_turning(modes)
+    named = [] if number is None else [(number, complex(modes[number]))]
+    if not update.momentum:
+        return named
+    if number is not None:
+        behind = np.flatnonzero(np.real(modes) < modes[number].real)
+        second = slowest_turning(modes[behind])
+        named += [] if second is None else [(int(behind[second]), complex(modes[behind[second]]))]
+    fast = np.flatnonzero((np.abs(np.angle(modes)) > SLOW_TURN) & (np.abs(modes) > _VANISHED))
+    slowed = _momentum_alone(modes[fast], update)[0] ** update.target_period
+    held = slowest_turning(slowed)
+    return named if held is None else [*named, (int(fast[held]), complex(slowed[held]))]
+
+
+def precedence(z: complex) -> tuple[bool, float]:
+    """By which the fastest of followed modes is chosen: those that turn slowly first, then growth."""
+    return bool(abs(np.angle(z)) <= SLOW_TURN and z.real > 0), z.real
+
+
+def _momentum_alone(modes: Inexact[np.ndarray, " modes"], update: Update) -> Inexact[np.ndarray, "2 modes"]:
+    """Both multipliers of one critic update with momentum, larger first; the target's share is as it is without."""
+    step = np.asarray(modes - 1, complex) / update.target_period  # sigma of one critic update
+    half = (1 + update.momentum + (1 - update.momentum) * step) / 2
+    root = np.sqrt(half**2 - update.momentum)
+    root = np.where(np.real(half.conj() * root) < 0, -root, root)
+    return np.stack([half + root, half - root])
+
+
 def fastest_oscillation(modes: Inexact[np.ndarray, " modes"], update: Update) -> float:
     """Largest |z| by critic update among modes that turn fast, each with the momentum; 0 where there are none.
 
     The target's average hardly follows what turns fast, so its share in a mode is taken as it is without momentum.
     """
-    step = np.asarray(modes - 1, complex) / update.target_period  # sigma of one critic update
-    half = (1 + update.momentum + (1 - update.momentum) * step) / 2
-    root = np.sqrt(half**2 - update.momentum)
-    once = np.concatenate([half + root, half - root])
+    once = _momentum_alone(modes, update).ravel()
     turning = (np.abs(np.angle(once)) * update.target_period > SLOW_TURN) & (np.abs(once) > _VANISHED)
     return float(np.abs(once[turning]).max(initial=0.0))
 
 
 def _with_momentum(
-    cross: np.ndarray, gram: np.ndarray, update: Update, z: complex
+    cross: np.ndarray, gram: np.ndarray, update: Update, plain: complex, z: complex
 ) -> tuple[complex, np.ndarray, np.ndarray]:
-    """Follow a mode from no momentum to its own: two-sided Rayleigh quotients and inverse iteration in turn."""
-    right, left = _vectors(cross, gram, Update(update.target_rate, update.target_period), z)
+    """Follow a mode from no momentum to its own, sought at z first: Rayleigh quotients, inverse iteration in turn."""
+    right, left = _vectors(cross, gram, Update(update.target_rate, update.target_period), plain)
     for _ in range(_REFINEMENTS):
         scale = np.vdot(left, right)
         found = update.multiplier(

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from seemrl.instrument.forecast.path import recent_known, share
 from seemrl.instrument.forecast.reach import HORIZON
 from seemrl.instrument.forecast.verdict import (
     LARGEST_SHARE,
@@ -18,6 +19,8 @@ from seemrl.instrument.forecast.verdict import (
 )
 from seemrl.instrument.reading import Reading
 
+SETTLED_SHARE = 0.25
+"""Distance of seen over foretold growth from 1, that sampling of rows explains."""
 _SHOWN = 3  # readings whose evidence is told
 
 
@@ -56,6 +59,8 @@ def explain(
         )
     needed = PERSISTENCE if homogeneous else PERSISTENCE_NORMALISED
     if verdict == "diverging":
+        if last.rate is not None:
+            reasons.append(when_it_applies(history, homogeneous=homogeneous))
         reasons.append(
             f"the alarm would end after {QUIET} readings in a row without a growing mode whose flow reaches ten "
             "reward bounds"
@@ -78,6 +83,25 @@ def _told(item: Evidence) -> str:
     return (
         f"{seen}, {item.foretold:+.3f} was foretold; the flow {reach} ten reward bounds within {HORIZON} times the "
         f"steps so far ({item.reach:+.2f} in log|Q|): {word}"
+    )
+
+
+def when_it_applies(history: Sequence[Reading], *, homogeneous: bool) -> str:
+    """Which conditions of a growth law hold: a homogeneous critic, a kernel and a policy that have settled.
+
+    A reading knows its targets' actions by their kernels alone, so a policy that still moves shows in what flows leave
+    out: growth seen over growth foretold.
+    """
+    last, since = history[-1], critical_point(history)
+    critic = "no normaliser, as the theorem asks" if homogeneous else "a normaliser, for which there is no theorem"
+    cosine = None if len(history) < 2 else last.ntk_cosine(history[-2])
+    turning = "is not known" if cosine is None else f"still turns (cosine {cosine:.3f} at step {last.step})"
+    kernel = turning if since is None else f"has kept its direction since step {since}"
+    came_true = share(recent_known(history))
+    settled = "as a settled policy would show" if abs(came_true - 1) <= SETTLED_SHARE else "the policy may still move"
+    return (
+        f"the law's conditions: the critic has {critic}; its kernel {kernel}; {came_true:.0%} of the growth foretold "
+        f"for the last readings was seen by step {last.step}: {settled}"
     )
 
 
