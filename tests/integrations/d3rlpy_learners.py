@@ -1,5 +1,7 @@
 """Small d3rlpy learners, fitted for some updates on the embedded transitions."""
 
+# pyright: reportMissingImports=false
+
 from typing import Any
 
 import d3rlpy

@@ -1,5 +1,7 @@
 """d3rlpy's learners, taken apart: the same target and the same loss as the library's own."""
 
+# pyright: reportMissingImports=false
+
 import numpy as np
 import pytest
 
@@ -151,3 +153,33 @@ def test_transitions_of_several_steps_are_refused():
     with pytest.raises(seemrl.InputError, match="several steps"):
         integration.batch(algo, several)
     assert len(integration.batch(algo, dataset(), rows=8)) == 8
+
+
+@pytest.mark.parametrize("name, argument", [("TD3PlusBC", "critic_encoder_factory"), ("DQN", "encoder_factory")])
+def test_the_encoder_with_layer_norm_survives_saving(name, argument, tmp_path):
+    from seemrl.integrations.d3rlpy_encoders import LayerNormEncoderFactory
+
+    algo, data = fitted(name, **{argument: LayerNormEncoderFactory(hidden_units=[16, 16])})
+    for function in algo.impl.q_function:
+        kinds = [type(layer).__name__ for layer in function.encoder._layers]
+        assert kinds == ["Linear", "LayerNorm", "ReLU"] * 2
+    algo.save(str(tmp_path / "learner.d3"))
+    loaded = d3rlpy.load_learnable(str(tmp_path / "learner.d3"))
+    batch = integration.batch(algo, data, rows=16)
+    readings = [integration.parts(one).measure(batch).to_dict() | {"seconds": 0} for one in (algo, loaded)]
+    assert readings[0] == readings[1]
+
+
+def test_training_with_readings_is_bit_identical_to_training_without():
+    weights, data = [], dataset()
+
+    def watch(algo, epoch, step):
+        if step % 10 == 0:
+            integration.parts(algo).measure(integration.batch(algo, data, rows=8), step=step)
+
+    for callback in (None, watch):
+        algo, _ = fitted("SAC", steps=40, callback=callback)
+        weights.append(
+            [value.detach() for net in (algo.impl.q_function, algo.impl.policy) for value in net.parameters()]
+        )
+    assert all(torch.equal(*pair) for pair in zip(*weights, strict=True))

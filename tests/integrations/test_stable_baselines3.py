@@ -1,5 +1,10 @@
 """Stable-Baselines3's models, taken apart: one real update moves the critic as the loss of the parts says."""
 
+# pyright: reportMissingImports=false, reportArgumentType=false
+
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -32,7 +37,7 @@ class SmallRewards(gymnasium.RewardWrapper):
         return 0.01 * float(reward)
 
 
-def collected(name, policy="MlpPolicy", optimizer=torch.optim.SGD, env=None, **settings):
+def collected(name, policy="MlpPolicy", optimizer: Any = torch.optim.SGD, env=None, **settings):
     """A model that has gathered 120 transitions and made no update, whose steps are its gradients."""
     options = {"net_arch": [16, 16], "optimizer_class": optimizer, "optimizer_kwargs": {}}
     settings = {"learning_rate": 1.0, "learning_starts": 10_000} | settings
@@ -63,8 +68,6 @@ def test_one_real_update_moves_the_critic_as_the_loss_of_the_parts_says(name):
         torch.random.set_rng_state(stands)
     chosen = parts
     if parts.policy == "greedy":
-        from dataclasses import replace
-
         best = parts.target_critic(columns[2])[0].argmax(dim=1)
         chosen = replace(parts, policy=lambda _: best)
     parts.optimizer.zero_grad()
@@ -83,10 +86,13 @@ def test_one_real_update_moves_the_critic_as_the_loss_of_the_parts_says(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_reading_is_that_of_measure_and_touches_nothing(name):
     model = trained(name)
-    states = torch.random.get_rng_state(), np.random.get_state()[1].copy()
+    states = torch.random.get_rng_state(), np.random.get_state(legacy=True)[1].copy()
     parts, batch = integration.parts(model), integration.batch(model, rows=16)
     reading = parts.measure(batch, step=7)
-    assert torch.equal(states[0], torch.random.get_rng_state()) and (states[1] == np.random.get_state()[1]).all()
+    assert (
+        torch.equal(states[0], torch.random.get_rng_state())
+        and (states[1] == np.random.get_state(legacy=True)[1]).all()
+    )
     torch.manual_seed(0)
     by_hand = seemrl.measure(
         parts.critic,

@@ -102,10 +102,8 @@ def batch(algo: Any, dataset: Any, rows: int = 128, seed: int = 0) -> Batch:
     ends = np.cumsum(counts)
     chosen = np.random.default_rng(seed).choice(int(ends[-1]), min(rows, int(ends[-1])), replace=False)
     places = np.searchsorted(ends, chosen, side="right")
-    pick = dataset.transition_picker
-    picked = [
-        pick(dataset.episodes[at], int(row - ends[at] + counts[at])) for at, row in zip(places, chosen, strict=True)
-    ]
+    pick, starts = dataset.transition_picker, ends - counts
+    picked = [pick(dataset.episodes[at], int(row - starts[at])) for at, row in zip(places, chosen, strict=True)]
     drawn = data.TransitionMiniBatch.from_transitions(picked)
     if (drawn.intervals != 1).any():
         raise unsupported(_LIBRARY, "a transition picker of several steps", "single-step transitions")

@@ -2,7 +2,7 @@
 
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -68,16 +68,16 @@ class Parts:
 
 
 @contextmanager
-def own_randomness(seed: int = 0) -> Iterator[None]:
+def own_randomness(seed: int = 0) -> Generator[None]:
     """Random numbers from a seed of our own; afterwards every generator stands where it stood."""
     torch: Any = sys.modules.get("torch")
     python, numpy = random.getstate(), np.random.get_state()
     before = None if torch is None else torch.random.get_rng_state()
-    devices = torch.cuda.get_rng_state_all() if torch is not None and torch.cuda.is_available() else []
+    devices: list[Any] = [] if torch is None or not torch.cuda.is_available() else torch.cuda.get_rng_state_all()
     random.seed(seed)
     np.random.seed(seed)
     if torch is not None:
-        torch.manual_seed(seed)
+        torch.manual_seed(seed)  # those of the devices too
     try:
         yield
     finally:
@@ -85,5 +85,5 @@ def own_randomness(seed: int = 0) -> Iterator[None]:
         np.random.set_state(numpy)
         if torch is not None:
             torch.random.set_rng_state(before)
-        if devices:
+        if torch is not None and devices:
             torch.cuda.set_rng_state_all(devices)

@@ -1,4 +1,4 @@
-"""Stable-Baselines3 2.9: critic, policy, discount, optimizer and target of SAC, TD3 and DQN, and a batch of their replay.
+"""Stable-Baselines3 2.9: critic, policy, discount, optimizer, target of SAC, TD3 and DQN, and a batch of their replay.
 
 These trainers gather their data while they learn. The theory is of fixed transitions and a policy that moves only with
 the critic: a reading is exact for the replayed transitions it is taken on, and says nothing of those to come.
@@ -152,7 +152,7 @@ def _dqn(model: Any) -> Parts:
         target_rate=float(model.tau),
         target_period=max(1, round(calls * _gradient_steps(model) / model.train_freq.frequency)),
         loss_scale=1.0,
-        left_out="the Huber loss beyond TD errors of 1 and clipped gradients, where steps are smaller than the rate says",
+        left_out="the Huber loss beyond TD errors of 1 and clipped gradients: steps are smaller than the rate says",
     )
 
 
