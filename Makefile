@@ -10,7 +10,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test test-slow bench lint format docs clean
+.PHONY: help demo test test-slow test-integrations bench lint format docs clean
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Compiling every installed module beforehand takes half of the installation, and few are ever imported: Python compiles
@@ -18,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/ready-demo  ## a diverging run, its forecast, its cure and the report
 	@$(BIN)/seemrl demo
@@ -28,6 +28,11 @@ test: $(VENV)/ready-test  ## the quick tests
 
 test-slow: $(VENV)/ready-test  ## the slow tests
 	@$(BIN)/python -m pytest -m slow
+
+# d3rlpy pins gymnasium 1.0.0, so each of the other trainers' libraries is tested in an environment of its own.
+test-integrations: .venv-d3rlpy/ready .venv-online/ready  ## the tests inside d3rlpy and Stable-Baselines3
+	@OMP_NUM_THREADS=1 .venv-d3rlpy/bin/python -m pytest tests/integrations
+	@OMP_NUM_THREADS=1 .venv-online/bin/python -m pytest tests/integrations
 
 bench: $(VENV)/ready-test  ## how long readings take
 	@$(BIN)/python -m benchmarks.readings
@@ -68,6 +73,22 @@ $(VENV)/ready-lint: pyproject.toml constraints.txt | $(VENV)/created
 
 $(VENV)/ready-docs: pyproject.toml constraints.txt | $(VENV)/created
 	$(call install,docs,the documentation,a minute or so)
+
+# $(call library,REQUIREMENT): seemrl beside one library, under our pins but for the one that d3rlpy contradicts.
+define library
+	@echo "make: setting up $(@D) for $(1) (once; a minute or so)"
+	@$(BIN)/python -m venv $(@D)
+	@grep -v '^gymnasium==' constraints.txt > $(@D)/constraints.txt
+	@$(@D)/bin/python -m pip install --quiet --no-compile --constraint $(@D)/constraints.txt \
+		--editable '.[torch]' $(1) beartype pytest
+	@touch $@
+endef
+
+.venv-d3rlpy/ready: pyproject.toml constraints.txt | $(VENV)/created
+	$(call library,'d3rlpy==2.8.1')
+
+.venv-online/ready: pyproject.toml constraints.txt | $(VENV)/created
+	$(call library,'stable-baselines3==2.9.2')
 
 comma := ,
 

@@ -1,0 +1,89 @@
+"""What every integration finds in its library's learner: all that `measure` has to know of a critic update."""
+
+import random
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from seemrl.instrument.batch import Batch
+from seemrl.instrument.dynamics import Heads
+from seemrl.instrument.measure import measure
+from seemrl.instrument.points import Policy
+from seemrl.instrument.reading import Reading
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A critic update, taken apart.
+
+    Attributes:
+        critic: the live critic, its very parameters.
+        policy: next observations -> actions, as the target uses it.
+        discount: gamma.
+        optimizer: the critic's torch optimizer.
+        target_critic: what the targets are read from.
+        target_rate: tau of target averaging; 1 for hard copies or a live target.
+        target_period: critic updates per target update.
+        loss_scale: 2 for the mean squared error of each head, 1 for half of it and for the Huber loss within 1.
+        heads: how a target is made of the heads.
+        left_out: what this library's loss has that a reading has not, in words for people; empty where there is
+            nothing.
+    """
+
+    critic: Any
+    policy: Policy | Literal["greedy"]
+    discount: float
+    optimizer: Any
+    target_critic: Any
+    target_rate: float = 1.0
+    target_period: int = 1
+    loss_scale: float = 2.0
+    heads: Heads = "coupled"
+    left_out: str = ""
+
+    def options(self) -> dict[str, Any]:
+        """The keyword arguments that `seemrl.measure`, `seemrl.advise` and a monitor take."""
+        return {
+            "discount": self.discount,
+            "optimizer": self.optimizer,
+            "target_critic": self.target_critic,
+            "target_rate": self.target_rate,
+            "target_period": self.target_period,
+            "loss_scale": self.loss_scale,
+            "heads": self.heads,
+        }
+
+    def measure(self, batch: Batch, *, step: int = 0, **options: Any) -> Reading:
+        """`seemrl.measure` of these parts, with the same noise at every reading and none of training's.
+
+        Raises:
+            InputError: as `seemrl.measure` does.
+        """
+        with own_randomness():
+            return measure(self.critic, batch, self.policy, **(self.options() | options), step=step)
+
+
+@contextmanager
+def own_randomness(seed: int = 0) -> Generator[None]:
+    """Random numbers from a seed of our own; afterwards every generator stands where it stood."""
+    torch: Any = sys.modules.get("torch")
+    python, numpy = random.getstate(), np.random.get_state()
+    before = None if torch is None else torch.random.get_rng_state()
+    devices: list[Any] = [] if torch is None or not torch.cuda.is_available() else torch.cuda.get_rng_state_all()
+    random.seed(seed)
+    np.random.seed(seed)
+    if torch is not None:
+        torch.manual_seed(seed)  # those of the devices too
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+        if torch is not None:
+            torch.random.set_rng_state(before)
+        if torch is not None and devices:
+            torch.cuda.set_rng_state_all(devices)
