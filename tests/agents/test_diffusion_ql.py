@@ -171,7 +171,7 @@ def test_the_critic_loss_is_that_of_the_paper(changes):
     agent, config = apart(learner(**changes)), DiffusionQLConfig(**{**CONFIG, **changes})
     batch, reference = transitions(), PlainDiffusionQL(agent, config)
     found = critic_gradient(agent, batch)
-    assert_same_loss(found, reference.critic_loss([*map(double, batch)], KEY), reference.critic.leaves)
+    assert_same_loss(found, reference.critic_loss([*map(double, jax.tree.leaves(batch))], KEY), reference.critic.leaves)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_the_actor_loss_is_that_of_the_paper(changes, key):
     agent, config = apart(learner(**changes)), DiffusionQLConfig(**{**CONFIG, **changes})
     batch, reference = transitions(), PlainDiffusionQL(agent, config)
     found = actor_gradient(agent, batch, key)
-    assert_same_loss(found, reference.actor_loss([*map(double, batch)], key), reference.policy.leaves)
+    assert_same_loss(found, reference.actor_loss([*map(double, jax.tree.leaves(batch))], key), reference.policy.leaves)
 
 
 def test_the_coin_of_the_actor_loss_falls_on_both_sides_here():

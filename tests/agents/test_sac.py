@@ -12,7 +12,7 @@ from agent_checks import BATCH, HIGH, KEY, LOW, ROWS, assert_same_loss, in_torch
 
 from cases import ACTION, OBSERVATION, shaken
 from oracles import InTorch
-from seemrl.agents.agent import Transitions, train_updates
+from seemrl.agents.agent import COLUMNS, Transitions, train_updates
 from seemrl.agents.config import AgentConfig
 from seemrl.agents.msg_config import MSGConfig
 from seemrl.agents.registry import create_agent
@@ -212,7 +212,7 @@ def test_a_density_integrates_to_one():
 
 
 def batch_of(data: Transitions) -> Batch:
-    return Batch(*(np.asarray(column) for column in data))
+    return Batch(*(np.asarray(getattr(data, name)) for name in COLUMNS))
 
 
 def test_a_reading_covers_all_heads_that_share_a_target():
