@@ -23,14 +23,18 @@ if TYPE_CHECKING:
     )
     from seemrl.instrument.measure import measure
     from seemrl.instrument.reading import Reading
+    from seemrl.monitoring.errors import DivergingError
+    from seemrl.monitoring.monitor import Monitor
     from seemrl.stabilizing.stabilize import stabilize, unstabilize
 
 __all__ = [
     "Batch",
     "Dataset",
+    "DivergingError",
     "Forecast",
     "InputError",
     "MissingPartError",
+    "Monitor",
     "Reading",
     "Remedy",
     "Sign",
@@ -48,9 +52,11 @@ __all__ = [
 _HOMES = {
     "Batch": "seemrl.instrument.batch",
     "Dataset": "seemrl.data.dataset",
+    "DivergingError": "seemrl.monitoring.errors",
     "Forecast": "seemrl.instrument.forecast.outlook",
     "InputError": "seemrl.errors",
     "MissingPartError": "seemrl.errors",
+    "Monitor": "seemrl.monitoring.monitor",
     "Reading": "seemrl.instrument.reading",
     "Remedy": "seemrl.instrument.forecast.remedy",
     "Sign": "seemrl.instrument.forecast.signs",

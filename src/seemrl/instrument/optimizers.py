@@ -8,7 +8,8 @@ import numpy as np
 
 from seemrl.errors import InputError
 
-_NO_STEP = "optimizer: it has taken no step yet, so its step sizes are undefined; read after the first update"
+NO_STEP = "optimizer: it has taken no step yet, so its step sizes are undefined; read after the first update"
+"""What is said of an optimizer before its first update."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +90,10 @@ def _optax_diagonal(scale: Any, moments: list[np.ndarray], settings: dict[str, f
     epsilon = settings.get("eps", 1e-8)
     if type(scale).__name__ == "ScaleByRmsState":
         if not any(moment.any() for moment in moments):
-            raise InputError(_NO_STEP)
+            raise InputError(NO_STEP)
         return [np.asarray(1 / np.sqrt(moment + epsilon)) for moment in moments]  # eps_in_sqrt, optax's default
     if int(scale.count) == 0:
-        raise InputError(_NO_STEP)
+        raise InputError(NO_STEP)
     correction = 1 - settings.get("b2", 0.999) ** int(scale.count)
     inside = settings.get("eps_root", 0.0)
     return [np.asarray(1 / (np.sqrt(moment / correction + inside) + epsilon)) for moment in moments]
@@ -136,7 +137,7 @@ def _gain(group: dict[str, Any]) -> float:
 def _torch_diagonal(name: str, optimizer: Any, parameter: Any, group: dict[str, Any]) -> np.ndarray:
     state = {key: _numbers(value) for key, value in optimizer.state.get(parameter, {}).items()}
     if not {"square_avg", "exp_avg_sq"} & state.keys():
-        raise InputError(_NO_STEP)
+        raise InputError(NO_STEP)
     if name == "RMSprop":
         variance = state["square_avg"] - (state["grad_avg"] ** 2 if group["centered"] else 0.0)
     else:
