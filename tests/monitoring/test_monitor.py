@@ -11,7 +11,7 @@ import torch
 import seemrl
 from monitoring.monitored_loops import DISCOUNT, Loop
 from seemrl.files import read_json_lines
-from seemrl.monitoring.randomness import own_noise
+from seemrl.monitoring.randomness import own_randomness
 from seemrl.report.runs import read_run
 
 
@@ -36,9 +36,9 @@ def test_readings_see_the_same_noise_every_time_and_leave_all_generators_as_they
         return random.random(), np.random.rand(), torch.rand(()).item()
 
     states = random.getstate(), str(np.random.get_state()), torch.get_rng_state().tolist()
-    with own_noise():
+    with own_randomness():
         first = draws()
-    with own_noise():
+    with own_randomness():
         assert draws() == first
     assert (random.getstate(), str(np.random.get_state()), torch.get_rng_state().tolist()) == states
 

@@ -1,19 +1,14 @@
 """What every integration finds in its library's learner: all that `measure` has to know of a critic update."""
 
-import random
-import sys
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
-
-import numpy as np
 
 from seemrl.instrument.batch import Batch
 from seemrl.instrument.dynamics import Heads
 from seemrl.instrument.measure import measure
 from seemrl.instrument.points import Policy
 from seemrl.instrument.reading import Reading
+from seemrl.monitoring.randomness import own_randomness
 
 
 @dataclass(frozen=True)
@@ -65,25 +60,3 @@ class Parts:
         """
         with own_randomness():
             return measure(self.critic, batch, self.policy, **(self.options() | options), step=step)
-
-
-@contextmanager
-def own_randomness(seed: int = 0) -> Generator[None]:
-    """Random numbers from a seed of our own; afterwards every generator stands where it stood."""
-    torch: Any = sys.modules.get("torch")
-    python, numpy = random.getstate(), np.random.get_state()
-    before = None if torch is None else torch.random.get_rng_state()
-    devices: list[Any] = [] if torch is None or not torch.cuda.is_available() else torch.cuda.get_rng_state_all()
-    random.seed(seed)
-    np.random.seed(seed)
-    if torch is not None:
-        torch.manual_seed(seed)  # those of the devices too
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)
-        if torch is not None:
-            torch.random.set_rng_state(before)
-        if torch is not None and devices:
-            torch.cuda.set_rng_state_all(devices)

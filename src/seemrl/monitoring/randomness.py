@@ -8,11 +8,9 @@ from typing import Any
 
 import numpy as np
 
-_SEED = 0
-
 
 @contextmanager
-def own_noise() -> Generator[None]:
+def own_randomness(seed: int = 0) -> Generator[None]:
     """Seed the global generators of Python, NumPy and torch (CPU and CUDA) inside, and put them back as they were.
 
     A generator that a policy holds itself is out of reach.
@@ -23,12 +21,12 @@ def own_noise() -> Generator[None]:
     on_cpu = None if torch is None else torch.get_rng_state()
     on_cuda = None if cuda is None else cuda.get_rng_state_all()
     try:
-        random.seed(_SEED)
-        np.random.seed(_SEED)
+        random.seed(seed)
+        np.random.seed(seed)
         if torch is not None:
-            torch.default_generator.manual_seed(_SEED)  # torch.manual_seed would also seed a CUDA that starts later
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would also seed a CUDA that starts later
         if cuda is not None:
-            cuda.manual_seed_all(_SEED)
+            cuda.manual_seed_all(seed)
         yield
     finally:
         random.setstate(python)

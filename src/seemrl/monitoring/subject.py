@@ -17,7 +17,7 @@ from seemrl.instrument.measure import measure
 from seemrl.instrument.optimizers import NO_STEP
 from seemrl.instrument.points import Policy
 from seemrl.instrument.reading import Reading
-from seemrl.monitoring.randomness import own_noise
+from seemrl.monitoring.randomness import own_randomness
 
 _TRIED_ROWS = 4
 
@@ -130,7 +130,7 @@ class Subject:
         try:
             for part, _ in modes:
                 part.training = False  # without calling eval(), which modules may have overridden
-            with own_noise():
+            with own_randomness():
                 yield
         finally:
             for part, training in modes:

@@ -21,6 +21,7 @@ from seemrl.instrument.forecast import Forecast, forecast
 from seemrl.instrument.forecast.advice import Advice, advise_with_data, as_seen
 from seemrl.instrument.forecast.candidates import LAYER_NORM
 from seemrl.instrument.reading import Reading
+from seemrl.monitoring.rows import reading_row
 from seemrl.training.checkpoint import drop_after, load_newest, save_checkpoint
 from seemrl.training.config import TrainConfig
 from seemrl.training.evaluation import ActionBox, evaluate
@@ -177,7 +178,7 @@ class Run:
         if self.agent.measured() is None:
             return None, None, None
         reading = read_learner(self.agent, self._batch, len(self.data))
-        cosine = reading.ntk_cosine(self.readings[-1]) if self.readings else None
+        previous = self.readings[-1] if self.readings else None
         self.readings.append(reading)
         outlook = forecast(
             self.readings,
@@ -187,8 +188,7 @@ class Run:
         )
         if outlook.verdict == "stable":
             self._stable_at = self.step
-        row = reading.to_dict() | {"ntk_cosine": cosine, "forecast": outlook.to_dict()}
-        append_json_line(self.directory / "readings.jsonl", row)
+        append_json_line(self.directory / "readings.jsonl", reading_row(reading, previous, outlook))
         return reading, outlook, self._advise(reading) if outlook.verdict == "diverging" else None
 
     def _advise(self, reading: Reading) -> Advice | None:
