@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from agent_checks import BATCH, HIGH, KEY, LOW, ROWS, assert_same_loss, in_torch, leaves, same, tensor, transitions
 
 from cases import ACTION, OBSERVATION, shaken
 from oracles import InTorch
@@ -18,34 +19,12 @@ from seemrl.files import read_json_lines
 from seemrl.training.reading import as_measured
 from seemrl_process import EMBEDDED
 
-ROWS, BATCH = 64, 16
-LOW, HIGH = (-1.0, -0.5), (1.0, 2.0)
 CONFIG: dict[str, Any] = {"hidden_sizes": (16, 12), "discount": 0.97}
-KEY, OTHER_KEY = jax.random.key(11), jax.random.key(13)
+OTHER_KEY = jax.random.key(13)
 
 
 def learner(seed: int = 0, **changes: Any) -> DiffusionQL:
     return DiffusionQL.create(DiffusionQLConfig(**{**CONFIG, **changes}), OBSERVATION, LOW, HIGH, seed)
-
-
-def transitions() -> Transitions:
-    random = np.random.default_rng(0)
-    columns = (
-        random.normal(size=(ROWS, OBSERVATION)),
-        random.uniform(LOW, HIGH, size=(ROWS, ACTION)),
-        random.normal(size=ROWS),
-        random.normal(size=(ROWS, OBSERVATION)),
-        np.arange(ROWS) % 5 == 3,
-    )
-    return Transitions(*(jnp.asarray(column, jnp.float32) for column in columns))
-
-
-def leaves(tree: Any) -> list[np.ndarray]:
-    return [np.asarray(array) for array in jax.tree.leaves(eqx.filter(tree, eqx.is_inexact_array))]
-
-
-def same(one: Any, other: Any) -> bool:
-    return all(np.array_equal(*pair) for pair in zip(leaves(one), leaves(other), strict=True))
 
 
 def apart(agent: DiffusionQL) -> DiffusionQL:
@@ -67,10 +46,6 @@ def actor_gradient(agent: DiffusionQL, batch: Transitions, key: jax.Array) -> An
 # ------------------------------------------------------------------------------------------------ losses
 
 
-def double(array: Any) -> torch.Tensor:
-    return torch.tensor(np.asarray(array, np.float64))
-
-
 class PlainDiffusion:
     """The diffusion policy as in DDPM and Diffusion-QL, in PyTorch and float64: every schedule from its betas."""
 
@@ -82,7 +57,7 @@ class PlainDiffusion:
         n = torch.arange(1, N + 1, dtype=torch.float64)
         self.alphas = torch.exp(-0.1 / N - 0.5 * (10 - 0.1) * (2 * n - 1) / N**2)
         self.cumulated = torch.cumprod(self.alphas, 0)
-        self.low, self.high = double(LOW), double(HIGH)
+        self.low, self.high = tensor(LOW), tensor(HIGH)
 
     def linear(self, layer: Any, inputs: torch.Tensor) -> torch.Tensor:
         of_array = self.written._of_array
@@ -103,7 +78,7 @@ class PlainDiffusion:
     def denoising_loss(self, observations: torch.Tensor, actions: torch.Tensor, key: Any) -> torch.Tensor:
         level_key, noise_key = jax.random.split(key)
         positions = torch.tensor(np.asarray(jax.random.randint(level_key, (len(actions),), 1, self.N + 1))) - 1
-        noise = double(jax.random.normal(noise_key, tuple(actions.shape)))
+        noise = tensor(jax.random.normal(noise_key, tuple(actions.shape)))
         units = (actions - (self.low + self.high) / 2) / ((self.high - self.low) / 2)
         left = self.cumulated[positions][:, None]
         noisy = left.sqrt() * units + (1 - left).sqrt() * noise
@@ -112,7 +87,7 @@ class PlainDiffusion:
     def sample(self, observations: torch.Tensor, key: Any) -> torch.Tensor:
         start_key, key = jax.random.split(key)
         shape = (len(observations), ACTION)
-        x = double(jax.random.normal(start_key, shape))
+        x = tensor(jax.random.normal(start_key, shape))
         for step_key, t in zip(jax.random.split(key, self.N), reversed(range(self.N)), strict=True):
             left, beta = self.cumulated[t], 1 - self.alphas[t]
             before = self.cumulated[t - 1] if t else torch.tensor(1.0, dtype=torch.float64)
@@ -120,7 +95,7 @@ class PlainDiffusion:
             denoised = ((x - (1 - left).sqrt() * noise) / left.sqrt()).clamp(-1, 1)
             x = beta * before.sqrt() / (1 - left) * denoised + (1 - before) * self.alphas[t].sqrt() / (1 - left) * x
             if t:
-                x = x + (beta * (1 - before) / (1 - left)).sqrt() * double(jax.random.normal(step_key, shape))
+                x = x + (beta * (1 - before) / (1 - left)).sqrt() * tensor(jax.random.normal(step_key, shape))
         return (self.low + self.high) / 2 + x * (self.high - self.low) / 2
 
 
@@ -153,16 +128,6 @@ class PlainDiffusionQL:
         return self.config.diffusion_weight * cloning - self.config.q_weight * one.mean() / other.abs().mean().detach()
 
 
-def assert_same_loss(found: tuple[Any, Any], wanted: torch.Tensor, parameters: list[torch.Tensor]) -> None:
-    (loss, _), gradient = found
-    assert float(loss) == pytest.approx(wanted.item(), rel=1e-5)
-    expected = torch.autograd.grad(wanted, parameters)
-    size = float(torch.sqrt(sum((part**2).sum() for part in expected)))  # type: ignore[arg-type]
-    assert size > 1e-3
-    for ours, theirs in zip(jax.tree.leaves(gradient), expected, strict=True):
-        np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-5 * size)
-
-
 @pytest.mark.parametrize(
     "changes",
     [{}, {"backup_actions": 10}, {"diffusion_steps": 2, "critic_norm": "layer", "discount": 0.5}],
@@ -171,7 +136,7 @@ def test_the_critic_loss_is_that_of_the_paper(changes):
     agent, config = apart(learner(**changes)), DiffusionQLConfig(**{**CONFIG, **changes})
     batch, reference = transitions(), PlainDiffusionQL(agent, config)
     found = critic_gradient(agent, batch)
-    assert_same_loss(found, reference.critic_loss([*map(double, jax.tree.leaves(batch))], KEY), reference.critic.leaves)
+    assert_same_loss(found, reference.critic_loss(in_torch(batch), KEY), reference.critic.leaves)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +148,7 @@ def test_the_actor_loss_is_that_of_the_paper(changes, key):
     agent, config = apart(learner(**changes)), DiffusionQLConfig(**{**CONFIG, **changes})
     batch, reference = transitions(), PlainDiffusionQL(agent, config)
     found = actor_gradient(agent, batch, key)
-    assert_same_loss(found, reference.actor_loss([*map(double, jax.tree.leaves(batch))], key), reference.policy.leaves)
+    assert_same_loss(found, reference.actor_loss(in_torch(batch), key), reference.policy.leaves)
 
 
 def test_the_coin_of_the_actor_loss_falls_on_both_sides_here():
