@@ -1,6 +1,7 @@
 """`seemrl` as a user runs it: a process of its own, which a test may watch and end."""
 
 import os
+import signal
 import subprocess
 import sys
 from importlib.resources import files
@@ -11,6 +12,11 @@ EMBEDDED = Path(str(files("seemrl.data") / "hopper-random.hdf5"))
 
 
 _ONLY_FOR_THESE_TESTS = {"OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "PYTHONUNBUFFERED"}
+
+
+def _hear_interrupts() -> None:
+    """A shell's background jobs ignore interrupts, and their children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def start(*arguments: object, cwd: Path, **environment: str) -> subprocess.Popen[str]:
@@ -24,6 +30,7 @@ def start(*arguments: object, cwd: Path, **environment: str) -> subprocess.Popen
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=_hear_interrupts,
     )
 
 
