@@ -292,6 +292,7 @@ def loaded_after(script: str) -> set[str]:
         ("from seemrl.cli import main; main(['report', '--help'])", HEAVY),
         ("from seemrl.cli import main; main(['data', 'collect', '--help'])", HEAVY),
         ("from seemrl.cli import main; main(['demo', '--help'])", HEAVY),
+        ("from seemrl.cli import main; main(['watch', '--help'])", HEAVY),
         ("import seemrl; seemrl.InputError, seemrl.__version__, dir(seemrl)", HEAVY),
         ("from seemrl import measure, forecast, load_d4rl, Batch", {"jax", "torch"}),
     ],

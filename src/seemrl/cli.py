@@ -150,6 +150,13 @@ def _info(arguments: Sequence[str]) -> None:
     run_info(_parse(InfoConfig, "data info", arguments))
 
 
+def _watch(arguments: Sequence[str]) -> None:
+    from seemrl.watching.command import run_watch
+    from seemrl.watching.config import WatchConfig
+
+    run_watch(_parse(WatchConfig, "watch", arguments))
+
+
 VERBS = {
     "demo": Verb("watch a run diverge, its forecast and its cure, in about 80 seconds", _demo),
     "train": Verb("train an offline agent on a file of transitions, with readings and forecasts", _train),
@@ -158,4 +165,5 @@ VERBS = {
     "data collect": Verb("collect transitions in a Gymnasium environment", _collect),
     "measure": Verb("read a saved PyTorch critic: does it feed itself, and how fast?", _measure),
     "forecast": Verb("say where logged Q values are going: CSV, JSON lines, TensorBoard, Parquet", _forecast),
+    "watch": Verb("show a run or a monitor's log while it grows: verdict, |Q|, SEEM, forecast", _watch),
 }

@@ -12,8 +12,8 @@ from small_runs import SMALL, abandon_at, assert_same_outcome, begin, complete, 
 from seemrl import Remedy, Sign, measure
 from seemrl.agents.config import TD3BCConfig
 from seemrl.instrument.forecast.advice import Advice
+from seemrl.instrument.forecast.terminal import told as in_words
 from seemrl.training.run_directory import ADVICE
-from seemrl.training.terminal import told as in_words
 
 UNBOUND = TD3BCConfig(
     hidden_sizes=(32, 32), bc_weight=0.0, target_rate=1.0, critic_learning_rate=1e-3, actor_learning_rate=1e-3

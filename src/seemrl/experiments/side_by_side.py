@@ -15,9 +15,9 @@ from rich.table import Table
 
 from seemrl.instrument.forecast import Forecast, Remedy
 from seemrl.instrument.forecast.reach import DIVERGED_FACTOR
+from seemrl.instrument.forecast.terminal import styled
 from seemrl.instrument.reading import Reading
 from seemrl.training.loop import Progress, Run
-from seemrl.training.terminal import styled
 
 
 @dataclass

@@ -8,8 +8,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from seemrl.instrument.forecast import Forecast
+from seemrl.instrument.forecast.terminal import styled
 from seemrl.logs.command import Judged
-from seemrl.training.terminal import styled
 
 _LONGEST = 1e7
 

@@ -8,8 +8,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from seemrl.instrument.forecast.advice import Advice
+from seemrl.instrument.forecast.terminal import styled
 from seemrl.measuring.checkpoint import Answer
-from seemrl.training.terminal import styled
 
 MEANINGS = (
     ("seem", "SEEM, in the kernel's scale: above 0 some error feeds itself"),

@@ -172,6 +172,7 @@ def _checked_forecast(forecast: Any, step: int) -> Row:
         "law": str(forecast.get("law") or "none"),
         "law_text": str(forecast.get("law_text") or ""),
         "rate": _number(forecast, "rate"),
+        "probability": _number(forecast, "probability"),
         "critical_point": _number(forecast, "critical_point"),
         "crash_step": _number(forecast, "crash_step"),
         "crash_interval": _checked_interval(forecast.get("crash_interval")),

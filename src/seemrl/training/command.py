@@ -112,8 +112,8 @@ def _train(run: "Run", console: Any) -> Path:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
+    from seemrl.instrument.forecast.terminal import styled, told
     from seemrl.training.events import EventLog
-    from seemrl.training.terminal import styled, told
 
     events = EventLog(run.directory, run.step)
     verdict = None

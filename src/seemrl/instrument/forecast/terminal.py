@@ -1,4 +1,4 @@
-"""How verdicts look in a terminal."""
+"""How verdicts and advice look in a terminal."""
 
 from seemrl.instrument.forecast.advice import Advice
 from seemrl.instrument.forecast.verdict import Verdict
