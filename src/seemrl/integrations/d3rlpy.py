@@ -14,6 +14,7 @@ from seemrl.errors import InputError
 from seemrl.instrument.batch import Batch
 from seemrl.integrations.library import BY_HAND, attribute, load, unsupported
 from seemrl.integrations.parts import Parts
+from seemrl.monitoring.monitor import Monitor
 
 _LIBRARY = "d3rlpy"
 _SUPPORTED = "TD3PlusBC, TD3, DDPG, SAC, CQL, DQN, DoubleDQN and DiscreteCQL with mean Q functions"
@@ -126,6 +127,43 @@ def batch(algo: Any, dataset: Any, rows: int = 128, seed: int = 0) -> Batch:
         next_observations=seen.next_observations.cpu().numpy(),
         terminals=seen.terminals.cpu().numpy(),
     )
+
+
+class MonitorCallback:
+    """A `seemrl.Monitor` as the ``callback`` of a learner's ``fit``; it begins at the first update.
+
+    Steps are the updates that the learner counts, which go on over several calls of ``fit``.
+
+    Args:
+        dataset: what the learner is fitted on.
+        rows: transitions to read on; all, where there are fewer.
+        seed: the same seed, the same rows.
+        options: of `seemrl.Monitor`, over those found in the learner.
+
+    Attributes:
+        monitor: the monitor; None before the first update.
+    """
+
+    def __init__(self, dataset: Any, *, rows: int = 128, seed: int = 0, **options: Any) -> None:
+        self.monitor: Monitor | None = None
+        self._algo: Any = None
+        self._dataset, self._rows, self._seed, self._options = dataset, rows, seed, options
+
+    def __call__(self, algo: Any, epoch: int, total_step: int) -> None:
+        """Say that an update was made.
+
+        Raises:
+            InputError: at the first update, as `parts`, `batch` and `seemrl.Monitor` do; or another learner calls.
+            DivergingError: the critic is diverging and ``on_diverging`` is "stop".
+        """
+        if self.monitor is None:
+            found = parts(algo)
+            drawn = batch(algo, self._dataset, self._rows, self._seed)
+            self.monitor = found.monitor(drawn, **self._options)
+            self._algo = algo
+        if algo is not self._algo:
+            raise InputError("d3rlpy: this MonitorCallback watches another learner; make one for each")
+        self.monitor.update(algo.grad_step)
 
 
 def _continuous(algo: Any) -> bool:

@@ -8,6 +8,7 @@ from seemrl.instrument.dynamics import Heads
 from seemrl.instrument.measure import measure
 from seemrl.instrument.points import Policy
 from seemrl.instrument.reading import Reading
+from seemrl.monitoring.monitor import Monitor
 from seemrl.monitoring.randomness import own_randomness
 
 
@@ -60,3 +61,11 @@ class Parts:
         """
         with own_randomness():
             return measure(self.critic, batch, self.policy, **(self.options() | options), step=step)
+
+    def monitor(self, batch: Batch, **options: Any) -> Monitor:
+        """A `seemrl.Monitor` of these parts; ``options`` go before those found here.
+
+        Raises:
+            InputError: as `seemrl.Monitor` does.
+        """
+        return Monitor(self.critic, batch, self.policy, **(self.options() | options))
