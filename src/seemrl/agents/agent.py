@@ -4,6 +4,7 @@ An agent's own file says what it consists of, how one cycle of updates goes and 
 here: drawing transitions, stepping an optimizer, moving a target, and what the instrument is told.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
@@ -13,7 +14,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from seemrl.agents.config import OptimizerName
+from seemrl.agents.config import AgentConfig, OptimizerName
 
 Info = dict[str, Float[Array, ""]]
 Learner = TypeVar("Learner", bound="Agent")
@@ -72,6 +73,8 @@ class Measured(NamedTuple):
 class Agent(eqx.Module):
     """A learner: networks, targets, optimizer states, random key and step count, all of them arrays of one pytree.
 
+    One that can collect its own data also has ``explore(observations, key)``: its actions with the noise that explores.
+
     Attributes:
         key: everything random derives from it and the step.
         step: critic updates done.
@@ -88,29 +91,23 @@ class Agent(eqx.Module):
         """Critic updates in one `update`."""
         return 1
 
+    @abstractmethod
     def update(self, data: Transitions | Replay, batch_size: int) -> tuple["Agent", Info]:
         """One cycle: critic updates, what else the agent trains, a move of its targets; and the metrics of the last."""
-        raise NotImplementedError
 
+    @abstractmethod
     def act(self, observations: Float[Array, "batch observation"]) -> Float[Array, "batch action"]:
         """The policy's actions in evaluation, without noise; discrete ones one-hot."""
-        raise NotImplementedError
 
-    def explore(
-        self, observations: Float[Array, "batch observation"], key: PRNGKeyArray
-    ) -> Float[Array, "batch action"]:
-        """The policy's actions while it collects its own data, with the noise that explores."""
-        raise NotImplementedError
-
+    @abstractmethod
     def target_actions(
         self, next_observations: Float[Array, "batch observation"], key: PRNGKeyArray
     ) -> Float[Array, "batch action"]:
         """Actions as the critic's target uses them, noise included."""
-        raise NotImplementedError
 
+    @abstractmethod
     def measured(self) -> Measured | None:
         """The critic and how it is trained; None where the agent has none that bootstraps."""
-        raise NotImplementedError
 
     def draw(self, data: Transitions | Replay, batch_size: int) -> tuple[Transitions, PRNGKeyArray]:
         """Transitions for this step, drawn with replacement, and a key for what else is random in it."""
@@ -123,6 +120,28 @@ class Agent(eqx.Module):
         """The same learner with some of its parts exchanged."""
         names = tuple(changes)
         return eqx.tree_at(lambda agent: tuple(getattr(agent, name) for name in names), self, tuple(changes.values()))
+
+
+def against_smallest_target(agent: Any, target_period: int = 1) -> Measured:
+    """All heads of an agent's critic against the smallest target head, as most agents train theirs.
+
+    Args:
+        agent: has ``critic``, ``target_critic``, ``critic_optimizer_state`` and, in its ``scalars``, ``discount`` and
+            ``target_rate``.
+        target_period: critic updates per move of the target.
+    """
+    options = {
+        "discount": float(agent.scalars.discount),
+        "optimizer": agent.critic_optimizer_state,
+        "target_rate": float(agent.scalars.target_rate),
+        "target_period": target_period,
+    }
+    return Measured(agent.critic, agent.target_critic, options)
+
+
+def numbers_of(kind: Any, config: AgentConfig) -> Any:
+    """The hyperparameters that enter an update as numbers: a named tuple of that kind, with the config's names."""
+    return kind(*(jnp.asarray(getattr(config, name), jnp.float32) for name in kind._fields))
 
 
 def start_optimizer(name: OptimizerName, learning_rate: float, network: PyTree) -> PyTree:

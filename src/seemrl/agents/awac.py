@@ -7,7 +7,18 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from seemrl.agents.agent import Agent, Info, Measured, Replay, Transitions, follow, improve, start_optimizer
+from seemrl.agents.agent import (
+    Agent,
+    Info,
+    Measured,
+    Replay,
+    Transitions,
+    against_smallest_target,
+    follow,
+    improve,
+    numbers_of,
+    start_optimizer,
+)
 from seemrl.agents.awac_config import AWACConfig
 from seemrl.agents.config import OptimizerName
 from seemrl.agents.losses import advantage_weights, bootstrapped, td_loss
@@ -61,7 +72,7 @@ class AWAC(Agent):
             actor=actor,
             critic_optimizer_state=start_optimizer(config.optimizer, config.critic_learning_rate, critic),
             actor_optimizer_state=start_optimizer(config.optimizer, config.actor_learning_rate, actor),
-            scalars=Scalars(*(jnp.asarray(getattr(config, name), jnp.float32) for name in Scalars._fields)),
+            scalars=numbers_of(Scalars, config),
             optimizer=config.optimizer,
         )
 
@@ -75,12 +86,7 @@ class AWAC(Agent):
 
     def measured(self) -> Measured:
         """Both heads against the smaller target head: the critic's whole loss."""
-        options = {
-            "discount": float(self.scalars.discount),
-            "optimizer": self.critic_optimizer_state,
-            "target_rate": float(self.scalars.target_rate),
-        }
-        return Measured(self.critic, self.target_critic, options)
+        return against_smallest_target(self)
 
     def critic_loss(self, critic: TwinCritic, batch: Transitions, key: PRNGKeyArray) -> tuple[Array, Info]:
         """Sum over heads of the mean squared TD error against the smaller target head (Algorithm 1)."""

@@ -127,10 +127,8 @@ class CriticConfig(AgentConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TD3BCConfig(ActorConfig, CriticConfig):
-    """Hyperparameters of TD3+BC; the defaults are the published ones."""
-
-    agent: ClassVar[AgentName] = "td3_bc"
+class DelayedConfig(ActorConfig, CriticConfig):
+    """What TD3 and its kin have: smoothed target actions, and an actor that is updated less often than the critic."""
 
     policy_noise: float = 0.2
     """Standard deviation of the smoothing noise on target actions, in half-widths of the action box."""
@@ -138,10 +136,6 @@ class TD3BCConfig(ActorConfig, CriticConfig):
     """The smoothing noise is clipped to this, in half-widths of the action box."""
     policy_frequency: int = 2
     """Critic updates per actor (and target) update."""
-    q_weight: float = 2.5
-    """Weight of the value term, divided by mean |Q| (alpha in TD3+BC)."""
-    bc_weight: float = 1.0
-    """Weight of the behaviour-cloning term; 0: plain TD3."""
 
     @property
     def updates_per_cycle(self) -> int:
@@ -149,10 +143,27 @@ class TD3BCConfig(ActorConfig, CriticConfig):
         return self.policy_frequency
 
     def check(self) -> None:
-        """Refuse settings that TD3+BC cannot have."""
+        """Refuse settings that TD3 cannot have."""
         super().check()
         require_option(self.policy_frequency >= 1, "policy_frequency", self.policy_frequency, "at least 1")
-        self._not_negative("policy_noise", "noise_clip", "q_weight", "bc_weight")
+        self._not_negative("policy_noise", "noise_clip")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TD3BCConfig(DelayedConfig):
+    """Hyperparameters of TD3+BC; the defaults are the published ones."""
+
+    agent: ClassVar[AgentName] = "td3_bc"
+
+    q_weight: float = 2.5
+    """Weight of the value term, divided by mean |Q| (alpha in TD3+BC)."""
+    bc_weight: float = 1.0
+    """Weight of the behaviour-cloning term; 0: plain TD3."""
+
+    def check(self) -> None:
+        """Refuse settings that TD3+BC cannot have."""
+        super().check()
+        self._not_negative("q_weight", "bc_weight")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,18 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from seemrl.agents.agent import Agent, Info, Measured, Replay, Transitions, follow, improve, start_optimizer
+from seemrl.agents.agent import (
+    Agent,
+    Info,
+    Measured,
+    Replay,
+    Transitions,
+    against_smallest_target,
+    follow,
+    improve,
+    numbers_of,
+    start_optimizer,
+)
 from seemrl.agents.config import OptimizerName
 from seemrl.agents.cql_config import CQLConfig
 from seemrl.agents.losses import bootstrapped, td_loss
@@ -70,7 +81,7 @@ class CQL(Agent):
             log_entropy_weight_optimizer_state=start_optimizer(
                 config.optimizer, config.actor_learning_rate, log_entropy_weight
             ),
-            scalars=Scalars(*(jnp.asarray(getattr(config, name), jnp.float32) for name in Scalars._fields)),
+            scalars=numbers_of(Scalars, config),
             optimizer=config.optimizer,
             sampled_actions=config.sampled_actions,
         )
@@ -90,12 +101,7 @@ class CQL(Agent):
         whatever the error is, so it enters the errors' dynamics as a drive that the reading does not know, and growth
         foretold from the flow is that of the TD term alone.
         """
-        options = {
-            "discount": float(self.scalars.discount),
-            "optimizer": self.critic_optimizer_state,
-            "target_rate": float(self.scalars.target_rate),
-        }
-        return Measured(self.critic, self.target_critic, options)
+        return against_smallest_target(self)
 
     def critic_loss(self, critic: TwinCritic, batch: Transitions, key: PRNGKeyArray) -> tuple[Array, Info]:
         """The TD loss, and conservative_weight times the conservative term of each head (equation 4)."""

@@ -11,9 +11,20 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from seemrl.agents.agent import Agent, Info, Measured, Replay, Transitions, descend, follow, start_optimizer
+from seemrl.agents.agent import (
+    Agent,
+    Info,
+    Measured,
+    Replay,
+    Transitions,
+    against_smallest_target,
+    descend,
+    follow,
+    start_optimizer,
+)
 from seemrl.agents.config import OptimizerName
 from seemrl.agents.diffusion_ql_config import DiffusionQLConfig
+from seemrl.agents.losses import bootstrapped, td_loss
 from seemrl.networks.diffusion import DiffusionPolicy
 from seemrl.networks.mlp import TwinCritic
 
@@ -102,12 +113,7 @@ class DiffusionQL(Agent):
 
     def measured(self) -> Measured:
         """Both heads against the smaller target head."""
-        options = {
-            "discount": float(self.scalars.discount),
-            "optimizer": self.critic_optimizer_state,
-            "target_rate": float(self.scalars.target_rate),
-        }
-        return Measured(self.critic, self.target_critic, options)
+        return against_smallest_target(self)
 
     def target_actions(self, next_observations: Float[Array, "batch observation"], key: PRNGKeyArray) -> Array:
         """The target policy's actions; in max-Q backup, the best to the head that decides the target."""
@@ -127,10 +133,7 @@ class DiffusionQL(Agent):
     def critic_loss(self, critic: TwinCritic, batch: Transitions, key: PRNGKeyArray) -> tuple[Array, Info]:
         """Sum over heads of the mean squared TD error (Diffusion-QL, equation 4)."""
         _, next_q = self._backup(batch.next_observations, key)
-        targets = batch.rewards + self.scalars.discount * (1 - batch.terminals) * next_q
-        q = critic(batch.observations, batch.actions)
-        loss = jnp.sum(jnp.mean((q - jax.lax.stop_gradient(targets)) ** 2, axis=1))
-        return loss, {"critic_loss": loss, "q_mean": jnp.mean(q), "target_mean": jnp.mean(targets)}
+        return td_loss(critic(batch.observations, batch.actions), bootstrapped(batch, self.scalars.discount, next_q))
 
     def actor_loss(self, policy: DiffusionPolicy, batch: Transitions, key: PRNGKeyArray) -> tuple[Array, Info]:
         """diffusion_weight * denoising - q_weight Q / mean|Q'|, Q one head and Q' the other (Diffusion-QL, equation 3).

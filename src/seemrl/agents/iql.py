@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from seemrl.agents.agent import Agent, Info, Replay, Transitions, follow, improve, start_optimizer
+from seemrl.agents.agent import Agent, Info, Replay, Transitions, follow, improve, numbers_of, start_optimizer
 from seemrl.agents.config import OptimizerName
 from seemrl.agents.iql_config import IQLConfig
 from seemrl.agents.losses import advantage_weights, bootstrapped, expectile_loss, td_loss
@@ -71,7 +71,7 @@ class IQL(Agent):
             critic_optimizer_state=start_optimizer(config.optimizer, config.critic_learning_rate, critic),
             value_optimizer_state=start_optimizer(config.optimizer, config.value_learning_rate, value),
             actor_optimizer_state=start_optimizer(config.optimizer, config.actor_learning_rate, actor),
-            scalars=Scalars(*(jnp.asarray(getattr(config, name), jnp.float32) for name in Scalars._fields)),
+            scalars=numbers_of(Scalars, config),
             optimizer=config.optimizer,
         )
 

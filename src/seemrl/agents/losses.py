@@ -8,14 +8,14 @@ from seemrl.agents.agent import Info, Transitions
 
 
 def bootstrapped(
-    batch: Transitions, discount: Float[Array, ""], next_values: Float[Array, " batch"]
-) -> Float[Array, " batch"]:
+    batch: Transitions, discount: Float[Array, ""], next_values: Float[Array, "*heads batch"]
+) -> Float[Array, "*heads batch"]:
     """R + discount (1 - d) V(s'), which no gradient passes."""
     return jax.lax.stop_gradient(batch.rewards + discount * (1 - batch.terminals) * next_values)
 
 
-def td_loss(values: Float[Array, "heads batch"], targets: Float[Array, " batch"]) -> tuple[Float[Array, ""], Info]:
-    """Sum over heads of the mean squared TD error, and the metrics of a critic."""
+def td_loss(values: Float[Array, "heads batch"], targets: Float[Array, "*own batch"]) -> tuple[Float[Array, ""], Info]:
+    """Sum over heads of the mean squared TD error, and the metrics of a critic; targets may be each head's own."""
     loss = jnp.sum(jnp.mean((values - targets) ** 2, axis=1))
     return loss, {"critic_loss": loss, "q_mean": jnp.mean(values), "target_mean": jnp.mean(targets)}
 

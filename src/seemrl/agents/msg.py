@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from seemrl.agents.agent import Info, Measured, Transitions
+from seemrl.agents.losses import bootstrapped, td_loss
 from seemrl.agents.msg_config import MSGConfig
 from seemrl.agents.sac import SAC
 from seemrl.agents.sac_config import SACConfig
@@ -50,29 +51,21 @@ class MSG(SAC):
         target_key, support_key = jax.random.split(key)
         next_actions = self.target_actions(batch.next_observations, target_key)
         next_q = self.target_critic(batch.next_observations, next_actions)
-        targets = jax.lax.stop_gradient(batch.rewards + self.scalars.discount * (1 - batch.terminals) * next_q)
         q = critic(batch.observations, batch.actions)
         policy_q = critic(batch.observations, jax.lax.stop_gradient(self.explore(batch.observations, support_key)))
         support = jnp.sum(jnp.mean(policy_q - q, axis=1))
-        loss = jnp.sum(jnp.mean((q - targets) ** 2, axis=1)) + self.support_weight * support
-        return loss, {
-            "critic_loss": loss,
-            "q_mean": jnp.mean(q),
-            "q_std": jnp.mean(jnp.std(q, axis=0)),
-            "target_mean": jnp.mean(targets),
-            "support_gap": support / len(critic.heads),
-        }
+        td_error, info = td_loss(q, bootstrapped(batch, self.scalars.discount, next_q))
+        loss = td_error + self.support_weight * support
+        own = {"critic_loss": loss, "q_std": jnp.mean(jnp.std(q, axis=0)), "support_gap": support / len(critic.heads)}
+        return loss, info | own
 
-    def actor_loss(
-        self, actor: SquashedGaussianActor, batch: Transitions, key: PRNGKeyArray
-    ) -> tuple[Array, tuple[Info, Float[Array, ""]]]:
-        """Alpha log pi - (mean - pessimism * deviation of the heads); and the entropy, for the temperature."""
+    def actor_loss(self, actor: SquashedGaussianActor, batch: Transitions, key: PRNGKeyArray) -> tuple[Array, Info]:
+        """Alpha log pi - (mean - pessimism * deviation of the heads)."""
         actions, log_density = actor.sample(batch.observations, key)
         q = self.critic(batch.observations, actions)
         bound = jnp.mean(q, axis=0) - self.pessimism * jnp.std(q, axis=0)
         loss = jnp.mean(jax.lax.stop_gradient(jnp.exp(self.log_temperature)) * log_density - bound)
-        entropy = -jnp.mean(log_density)
-        return loss, ({"actor_loss": loss, "policy_q_mean": jnp.mean(bound), "entropy": entropy}, entropy)
+        return loss, {"actor_loss": loss, "policy_q_mean": jnp.mean(bound), "entropy": -jnp.mean(log_density)}
 
 
 def _first_head(tree: Tree) -> Tree:

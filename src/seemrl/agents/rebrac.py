@@ -1,7 +1,5 @@
 """ReBRAC: TD3+BC with decoupled penalties for actor and critic (Tarasov et al., 2023)."""
 
-from dataclasses import fields
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -28,8 +26,7 @@ class ReBRAC(TD3BC):
     ) -> "ReBRAC":
         """A fresh learner; everything random in its life derives from ``seed``."""
         assert isinstance(config, ReBRACConfig)
-        plain = TD3BC.create(config, observation_size, low, high, seed)
-        parts = {field.name: getattr(plain, field.name) for field in fields(plain)}
+        parts = cls._parts(config, observation_size, low, high, seed)
         return cls(**parts, critic_bc_weight=jnp.asarray(config.critic_bc_weight, jnp.float32))
 
     def next_values(self, batch: Transitions, key: PRNGKeyArray) -> tuple[Float[Array, " batch"], Info]:

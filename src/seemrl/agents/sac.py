@@ -10,8 +10,20 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from seemrl.agents.agent import Agent, Info, Measured, Replay, Transitions, descend, follow, start_optimizer
+from seemrl.agents.agent import (
+    Agent,
+    Info,
+    Measured,
+    Replay,
+    Transitions,
+    against_smallest_target,
+    descend,
+    follow,
+    improve,
+    start_optimizer,
+)
 from seemrl.agents.config import OptimizerName
+from seemrl.agents.losses import bootstrapped, td_loss
 from seemrl.agents.sac_config import SACConfig
 from seemrl.networks.gaussian import SquashedGaussianActor
 from seemrl.networks.mlp import TwinCritic
@@ -88,12 +100,7 @@ class SAC(Agent):
 
     def measured(self) -> Measured:
         """All heads against the smallest target head; the entropy in the target is no function of the critic."""
-        options = {
-            "discount": float(self.scalars.discount),
-            "optimizer": self.critic_optimizer_state,
-            "target_rate": float(self.scalars.target_rate),
-        }
-        return Measured(self.critic, self.target_critic, options)
+        return against_smallest_target(self)
 
     def target_actions(self, next_observations: Float[Array, "batch observation"], key: PRNGKeyArray) -> Array:
         """Draws from the live policy, which the target uses."""
@@ -104,21 +111,16 @@ class SAC(Agent):
         next_actions, log_density = self.actor.sample(batch.next_observations, key)
         next_q = jnp.min(self.target_critic(batch.next_observations, next_actions), axis=0)
         soft_q = next_q - jnp.exp(self.log_temperature) * log_density
-        targets = jax.lax.stop_gradient(batch.rewards + self.scalars.discount * (1 - batch.terminals) * soft_q)
         q = critic(batch.observations, batch.actions)
-        loss = jnp.sum(jnp.mean((q - targets) ** 2, axis=1))
-        spread = jnp.mean(jnp.std(q, axis=0))
-        return loss, {"critic_loss": loss, "q_mean": jnp.mean(q), "q_std": spread, "target_mean": jnp.mean(targets)}
+        loss, info = td_loss(q, bootstrapped(batch, self.scalars.discount, soft_q))
+        return loss, info | {"q_std": jnp.mean(jnp.std(q, axis=0))}
 
-    def actor_loss(
-        self, actor: SquashedGaussianActor, batch: Transitions, key: PRNGKeyArray
-    ) -> tuple[Array, tuple[Info, Float[Array, ""]]]:
-        """Alpha log pi - min_i Q_i at draws from the policy (eq. 7); and the entropy, for the temperature."""
+    def actor_loss(self, actor: SquashedGaussianActor, batch: Transitions, key: PRNGKeyArray) -> tuple[Array, Info]:
+        """Alpha log pi - min_i Q_i at draws from the policy (eq. 7)."""
         actions, log_density = actor.sample(batch.observations, key)
         q = jnp.min(self.critic(batch.observations, actions), axis=0)
         loss = jnp.mean(jax.lax.stop_gradient(jnp.exp(self.log_temperature)) * log_density - q)
-        entropy = -jnp.mean(log_density)
-        return loss, ({"actor_loss": loss, "policy_q_mean": jnp.mean(q), "entropy": entropy}, entropy)
+        return loss, {"actor_loss": loss, "policy_q_mean": jnp.mean(q), "entropy": -jnp.mean(log_density)}
 
     def temperature_loss(self, log_temperature: Float[Array, ""], entropy: Float[Array, ""]) -> Float[Array, ""]:
         """Alpha (entropy - target entropy) (eq. 18): it falls while the policy is more random than wanted."""
@@ -133,25 +135,15 @@ class SAC(Agent):
         return agent, info | actor_info
 
     def _update_actor(self, batch: Transitions, key: PRNGKeyArray) -> tuple["SAC", Info]:
-        gradients, (info, entropy) = jax.grad(self.actor_loss, has_aux=True)(self.actor, batch, key)
-        actor, state = descend(self.optimizer, self.actor, gradients, self.actor_optimizer_state)
-        gradient = jax.grad(self.temperature_loss)(self.log_temperature, entropy)
-        log_temperature, temperature_state = descend(
+        agent, info = improve(self, "actor", self.actor_loss, batch, key)
+        gradient = jax.grad(self.temperature_loss)(self.log_temperature, info["entropy"])
+        log_temperature, state = descend(
             self.optimizer, self.log_temperature, gradient, self.temperature_optimizer_state
         )
-        return self.replace(
-            actor=actor,
-            actor_optimizer_state=state,
-            log_temperature=log_temperature,
-            temperature_optimizer_state=temperature_state,
-        ), info | {"temperature": jnp.exp(log_temperature)}
+        agent = agent.replace(log_temperature=log_temperature, temperature_optimizer_state=state)
+        return agent, info | {"temperature": jnp.exp(log_temperature)}
 
     def _update_critic(self, batch: Transitions, key: PRNGKeyArray) -> tuple["SAC", Info]:
-        gradients, info = jax.grad(self.critic_loss, has_aux=True)(self.critic, batch, key)
-        critic, state = descend(self.optimizer, self.critic, gradients, self.critic_optimizer_state)
-        return self.replace(
-            critic=critic,
-            critic_optimizer_state=state,
-            target_critic=follow(self.target_critic, critic, self.scalars.target_rate),
-            step=self.step + 1,
-        ), info
+        agent, info = improve(self, "critic", self.critic_loss, batch, key)
+        target = follow(agent.target_critic, agent.critic, agent.scalars.target_rate)
+        return agent.replace(target_critic=target, step=agent.step + 1), info

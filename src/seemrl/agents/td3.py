@@ -1,6 +1,5 @@
 """TD3: twin delayed deterministic policy gradient (Fujimoto et al., 2018, arXiv 1802.09477)."""
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -15,7 +14,7 @@ from seemrl.networks.mlp import DeterministicActor
 class TD3(TD3BC):
     """TD3+BC without cloning and without the division by mean |Q|; it can collect its own data."""
 
-    exploration_noise: Float[Array, ""] = eqx.field(default_factory=lambda: jnp.zeros(()))
+    exploration_noise: Float[Array, ""]
 
     @classmethod
     def create(
@@ -29,9 +28,9 @@ class TD3(TD3BC):
         """A fresh learner; everything random in its life derives from ``seed``."""
         assert isinstance(config, TD3Config)
         settings = {name: value for name, value in vars(config).items() if name != "exploration_noise"}
-        agent = super().create(TD3BCConfig(**settings, q_weight=1.0, bc_weight=0.0), observation_size, low, high, seed)
-        assert isinstance(agent, TD3)
-        return agent.replace(exploration_noise=jnp.asarray(config.exploration_noise, jnp.float32))
+        plain = TD3BCConfig(**settings, q_weight=1.0, bc_weight=0.0)
+        parts = cls._parts(plain, observation_size, low, high, seed)
+        return cls(**parts, exploration_noise=jnp.asarray(config.exploration_noise, jnp.float32))
 
     def explore(self, observations: Float[Array, "batch observation"], key: PRNGKeyArray) -> Array:
         """The actor's actions with Gaussian noise, inside the box."""

@@ -4,14 +4,25 @@ With ``bc_weight=0`` it is TD3 (Fujimoto et al., 2018) on logged data; with ``ta
 copies of the live ones, taken at every actor update: the setting of the NeurIPS 2023 paper's divergence figures.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from seemrl.agents.agent import Agent, Info, Measured, Replay, Transitions, follow, improve, start_optimizer
+from seemrl.agents.agent import (
+    Agent,
+    Info,
+    Measured,
+    Replay,
+    Transitions,
+    against_smallest_target,
+    follow,
+    improve,
+    numbers_of,
+    start_optimizer,
+)
 from seemrl.agents.config import OptimizerName, TD3BCConfig
 from seemrl.agents.losses import bootstrapped, td_loss
 from seemrl.networks.mlp import DeterministicActor, TwinCritic
@@ -46,24 +57,30 @@ class TD3BC(Agent):
         cls, config: TD3BCConfig, observation_size: int, low: tuple[float, ...], high: tuple[float, ...], seed: int
     ) -> "TD3BC":
         """A fresh learner; everything random in its life derives from ``seed``."""
+        return cls(**cls._parts(config, observation_size, low, high, seed))
+
+    @classmethod
+    def _parts(
+        cls, config: TD3BCConfig, observation_size: int, low: tuple[float, ...], high: tuple[float, ...], seed: int
+    ) -> dict[str, Any]:
         critic_key, actor_key, key = jax.random.split(jax.random.key(seed), 3)
         critic = TwinCritic(observation_size, len(low), config.hidden_sizes, **config.critic_layout, key=critic_key)
         actor = DeterministicActor(
             observation_size, low, high, config.hidden_sizes, **config.actor_layout, key=actor_key
         )
-        return cls(
-            key=key,
-            step=jnp.zeros((), jnp.int32),
-            critic=critic,
-            target_critic=critic,  # arrays never change in place: sharing them is safe
-            actor=actor,
-            target_actor=actor,
-            critic_optimizer_state=start_optimizer(config.optimizer, config.critic_learning_rate, critic),
-            actor_optimizer_state=start_optimizer(config.optimizer, config.actor_learning_rate, actor),
-            scalars=Scalars(*(jnp.asarray(getattr(config, name), jnp.float32) for name in Scalars._fields)),
-            optimizer=config.optimizer,
-            policy_frequency=config.policy_frequency,
-        )
+        return {
+            "key": key,
+            "step": jnp.zeros((), jnp.int32),
+            "critic": critic,
+            "target_critic": critic,  # arrays never change in place: sharing them is safe
+            "actor": actor,
+            "target_actor": actor,
+            "critic_optimizer_state": start_optimizer(config.optimizer, config.critic_learning_rate, critic),
+            "actor_optimizer_state": start_optimizer(config.optimizer, config.actor_learning_rate, actor),
+            "scalars": numbers_of(Scalars, config),
+            "optimizer": config.optimizer,
+            "policy_frequency": config.policy_frequency,
+        }
 
     @property
     def updates_per_cycle(self) -> int:
@@ -76,13 +93,7 @@ class TD3BC(Agent):
 
     def measured(self) -> Measured:
         """Both heads against the smaller target head."""
-        options = {
-            "discount": float(self.scalars.discount),
-            "optimizer": self.critic_optimizer_state,
-            "target_rate": float(self.scalars.target_rate),
-            "target_period": self.policy_frequency,
-        }
-        return Measured(self.critic, self.target_critic, options)
+        return against_smallest_target(self, self.policy_frequency)
 
     def target_actions(self, next_observations: Float[Array, "batch observation"], key: PRNGKeyArray) -> Array:
         """The policy as the target uses it: target actor plus clipped smoothing noise, inside the action box."""

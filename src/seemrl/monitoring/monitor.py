@@ -14,7 +14,7 @@ from seemrl.errors import InputError
 from seemrl.instrument.batch import Batch
 from seemrl.instrument.forecast.outlook import Forecast, forecast
 from seemrl.instrument.forecast.remedy import Remedy
-from seemrl.instrument.forecast.verdict import Verdict
+from seemrl.instrument.forecast.verdict import ALARMS, Verdict
 from seemrl.instrument.points import Policy
 from seemrl.instrument.reading import Reading
 from seemrl.monitoring.errors import DivergingError
@@ -28,7 +28,6 @@ from seemrl.monitoring.subject import Subject
 OnDiverging = Literal["warn", "stop", "rollback"]
 
 _LOGGER = logging.getLogger("seemrl")
-_ALARMS = ("diverging", "diverged")
 
 
 class Monitor:
@@ -217,7 +216,7 @@ class Monitor:
     # --------------------------------------------------------------------------------------------- what follows from it
 
     def _act(self, step: int, before: Verdict | None, outlook: Forecast) -> None:
-        alarmed = outlook.verdict in _ALARMS
+        alarmed = outlook.verdict in ALARMS
         if outlook.verdict != before:
             level = logging.WARNING if alarmed else logging.INFO
             _LOGGER.log(level, "step %d: the critic is %s; %s", step, outlook.verdict, "; ".join(outlook.reasons))

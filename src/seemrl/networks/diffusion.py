@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from seemrl.networks.box import from_units, to_units
 from seemrl.networks.diffusion_options import Sampler
 from seemrl.networks.mlp import Linear
 
@@ -121,7 +122,7 @@ class DiffusionPolicy(eqx.Module):
         levels = jax.random.randint(level_key, (len(actions),), 1, self.levels + 1)
         noise = jax.random.normal(noise_key, actions.shape)
         alpha = self._scales()[levels][:, None]
-        noisy = alpha * self._to_units(actions) + jnp.sqrt(1 - alpha**2) * noise
+        noisy = alpha * to_units(actions, self.low, self.high) + jnp.sqrt(1 - alpha**2) * noise
         return jnp.mean((self.network(noisy, levels, observations) - noise) ** 2)
 
     def sample(
@@ -131,10 +132,11 @@ class DiffusionPolicy(eqx.Module):
         start_key, key = jax.random.split(key)
         noise = jax.random.normal(start_key, (len(observations), len(self.low)))
         if self.sampler == "ancestral":
-            return self._from_units(self._ancestral(observations, noise, key))
+            return from_units(self._ancestral(observations, noise, key), self.low, self.high)
         chosen = np.round(np.linspace(self.levels, 0, self.solver_steps + 1)).astype(int)
         denoise: Denoise = lambda noisy, number: self._denoise(noisy, jnp.asarray(chosen[number]), observations)  # noqa: E731
-        return self._from_units(follow_probability_flow(denoise, noise, chosen / self.levels, self.solver_order))
+        actions = follow_probability_flow(denoise, noise, chosen / self.levels, self.solver_order)
+        return from_units(actions, self.low, self.high)
 
     def several(
         self, observations: Float[Array, "batch observation"], count: int, key: PRNGKeyArray
@@ -176,14 +178,6 @@ class DiffusionPolicy(eqx.Module):
 
     def _scales(self) -> Float[Array, " levels"]:
         return jnp.asarray(signal_scale(np.arange(self.levels + 1) / self.levels), jnp.float32)
-
-    def _to_units(self, actions: Float[Array, "batch action"]) -> Float[Array, "batch action"]:
-        low, high = jnp.asarray(self.low), jnp.asarray(self.high)
-        return 2 * (actions - low) / (high - low) - 1
-
-    def _from_units(self, actions: Float[Array, "batch action"]) -> Float[Array, "batch action"]:
-        low, high = jnp.asarray(self.low), jnp.asarray(self.high)
-        return jnp.clip(low + (high - low) * (actions + 1) / 2, low, high)  # the sum rounds
 
 
 def follow_probability_flow(

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from seemrl.networks.box import from_units
 from seemrl.networks.mlp import MLP, DeterministicActor
 
 
@@ -98,7 +99,7 @@ class SquashedGaussianActor(eqx.Module):
 
     def __call__(self, observations: Float[Array, "batch observation"]) -> Float[Array, "batch action"]:
         """The actions at the Gaussian's mean."""
-        return self._in_box(jnp.tanh(self.gaussian(observations)[0]))
+        return from_units(jnp.tanh(self.gaussian(observations)[0]), self.low, self.high)
 
     def gaussian(
         self, observations: Float[Array, "batch observation"]
@@ -117,15 +118,8 @@ class SquashedGaussianActor(eqx.Module):
         gaussian = -0.5 * noise**2 - log_std - 0.5 * math.log(2 * math.pi)
         # log(1 - tanh(u)^2), which rounds to log 0 for large u
         stretching = 2 * (math.log(2) - unsquashed - jax.nn.softplus(-2 * unsquashed))
-        return self._in_box(jnp.tanh(unsquashed)), jnp.sum(gaussian - stretching, axis=-1)
-
-    def clip(self, actions: Float[Array, "batch action"]) -> Float[Array, "batch action"]:
-        """The same actions, moved to the nearest point of the box."""
-        return jnp.clip(actions, jnp.asarray(self.low), jnp.asarray(self.high))
-
-    def _in_box(self, squashed: Float[Array, "batch action"]) -> Float[Array, "batch action"]:
-        low, high = jnp.asarray(self.low), jnp.asarray(self.high)
-        return self.clip(low + (high - low) * (squashed + 1) / 2)  # the sum rounds
+        actions = from_units(jnp.tanh(unsquashed), self.low, self.high)
+        return actions, jnp.sum(gaussian - stretching, axis=-1)
 
 
 class StateValue(eqx.Module):

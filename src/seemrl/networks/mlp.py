@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from seemrl.instrument.kernels.recording import record
+from seemrl.networks.box import from_units, into_box
 from seemrl.networks.options import Norm, Placement
 
 
@@ -175,9 +176,8 @@ class DeterministicActor(eqx.Module):
 
     def __call__(self, observations: Float[Array, "batch observation"]) -> Float[Array, "batch action"]:
         """The policy's actions."""
-        low, high = jnp.asarray(self.low), jnp.asarray(self.high)
-        return self.clip(low + (high - low) * (jnp.tanh(self.network(observations)) + 1) / 2)  # the sum rounds
+        return from_units(jnp.tanh(self.network(observations)), self.low, self.high)
 
     def clip(self, actions: Float[Array, "batch action"]) -> Float[Array, "batch action"]:
         """The same actions, moved to the nearest point of the box."""
-        return jnp.clip(actions, jnp.asarray(self.low), jnp.asarray(self.high))
+        return into_box(actions, self.low, self.high)

@@ -20,6 +20,7 @@ from seemrl.instrument.batch import Batch
 from seemrl.instrument.forecast import Forecast, forecast
 from seemrl.instrument.forecast.advice import Advice, advise_with_data, as_seen
 from seemrl.instrument.forecast.candidates import LAYER_NORM
+from seemrl.instrument.forecast.verdict import ALARMS
 from seemrl.instrument.reading import Reading
 from seemrl.monitoring.rows import reading_row
 from seemrl.training.checkpoint import drop_after, load_newest, save_checkpoint
@@ -29,7 +30,8 @@ from seemrl.training.reading import as_measured, read_learner
 from seemrl.training.run_directory import ADVICE, STOPPED, cut_logs
 
 _READING_SEED = 0
-_EVALUATION_SEED = 1_000_000
+EVALUATION_SEED = 1_000_000
+"""Episodes of an evaluation are seeded from here on, plus the run's seed."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,7 @@ class Run:
 
     def _alarmed(self, outlook: Forecast | None) -> TypeGuard[Forecast]:
         """Whether the run is to end at this forecast."""
-        ending = outlook is not None and outlook.verdict in ("diverging", "diverged")
+        ending = outlook is not None and outlook.verdict in ALARMS
         return ending and self.config.on_diverging != "warn"
 
     def _end_early(self, outlook: Forecast) -> str:
@@ -148,7 +150,8 @@ class Run:
 
         The logs stay whole: a resumed run cuts them itself.
         """
-        kept = drop_after(self.directory / "checkpoints", self._stable_at) if self.rolls_back else None
+        rolls_back = self.config.on_diverging == "rollback"
+        kept = drop_after(self.directory / "checkpoints", self._stable_at) if rolls_back else None
         if kept is None:
             self._save()
             kept = self.step
@@ -156,14 +159,9 @@ class Run:
         write_json(self.directory / STOPPED, row)
         return f"ended at step {self.step}, {outlook.verdict}; the newest checkpoint is of step {kept}"
 
-    @property
-    def rolls_back(self) -> bool:
-        """Whether an alarm takes the checkpoints back to the last stable one."""
-        return self.config.on_diverging == "rollback"
-
     def act(self, observations: np.ndarray) -> np.ndarray:
         """The policy's actions at raw observations, (batch, action)."""
-        return np.asarray(_act(self.agent, jnp.asarray(self._normalized(observations))))
+        return np.asarray(act(self.agent, jnp.asarray(self._normalized(observations))))
 
     def _normalized(self, observations: np.ndarray) -> np.ndarray:
         return ((observations - self._mean) / self._deviation).astype(np.float32)
@@ -222,11 +220,12 @@ class Run:
     def _evaluate(self) -> dict[str, Any] | None:
         if self.environment is None or not self._due(self.config.evaluate_every):
             return None
-        row = evaluate(self.environment, self.act, self.config.evaluation_episodes, _EVALUATION_SEED + self.config.seed)
+        row = evaluate(self.environment, self.act, self.config.evaluation_episodes, EVALUATION_SEED + self.config.seed)
         append_json_line(self.directory / "evaluations.jsonl", {"step": self.step, **row})
         return row
 
 
 @eqx.filter_jit
-def _act(agent: Agent, observations: jax.Array) -> jax.Array:
+def act(agent: Agent, observations: jax.Array) -> jax.Array:
+    """The agent's actions in evaluation, compiled."""
     return agent.act(observations)

@@ -5,7 +5,6 @@ in an unbroken run as in a resumed one: nothing of a simulator's state has to be
 bit.
 """
 
-import dataclasses
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -17,18 +16,16 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors.numpy
 
-from seemrl.agents.agent import COLUMNS, Agent, Replay, Transitions, train_updates
+from seemrl.agents.agent import COLUMNS, Replay, Transitions, train_updates
 from seemrl.agents.registry import create_agent
 from seemrl.files import append_json_line, write_atomically
 from seemrl.instrument.batch import Batch
 from seemrl.training.checkpoint import load_newest, save_checkpoint
 from seemrl.training.evaluation import action_box, evaluate, make_environment
-from seemrl.training.loop import Progress
+from seemrl.training.loop import EVALUATION_SEED, Progress, act
 from seemrl.training.online_config import OnlineConfig
 from seemrl.training.reading import read_learner
-from seemrl.training.run_directory import begin, check_same, cut_logs, stored_description
-
-_EVALUATION_SEED = 1_000_000
+from seemrl.training.run_directory import begin, check_same, cut_logs, flat_settings, stored_description
 
 
 class OnlineRun:
@@ -81,7 +78,7 @@ class OnlineRun:
 
     def act(self, observations: np.ndarray) -> np.ndarray:
         """The policy's actions, without exploration."""
-        return np.asarray(_act(self.agent, jnp.asarray(observations, jnp.float32)))
+        return np.asarray(act(self.agent, jnp.asarray(observations, jnp.float32)))
 
     def _stretch(self, environments: Any) -> Progress:
         config, began = self.config, self.step
@@ -124,7 +121,7 @@ class OnlineRun:
             batch = Batch(*(np.asarray(getattr(self.replay.transitions, name)[rows]) for name in COLUMNS))
             reading = read_learner(self.agent, batch, filled)
             append_json_line(self.directory / "readings.jsonl", reading.to_dict() | {"step": step})
-        played = evaluate(config.environment, self.act, config.evaluation_episodes, _EVALUATION_SEED + config.seed)
+        played = evaluate(config.environment, self.act, config.evaluation_episodes, EVALUATION_SEED + config.seed)
         append_json_line(self.directory / "evaluations.jsonl", {"step": step, **played})
         self._save_replay(collected)
         save_checkpoint(self.directory / "checkpoints", self.agent, step)
@@ -180,9 +177,7 @@ _extend = jax.jit(_write, donate_argnums=0)  # in place: copying the buffer at e
 
 
 def _description(config: OnlineConfig, directory: Path) -> dict[str, Any]:
-    settings = dataclasses.asdict(config)
-    flat = settings.pop("hyperparameters") | settings | {"agent": config.hyperparameters.agent}
-    flat = {key: list(value) if isinstance(value, tuple) else value for key, value in flat.items()}
+    flat = flat_settings(config) | {"agent": config.hyperparameters.agent}
     data = {"source": config.environment, "environment": config.environment, "fingerprint": config.environment}
     return {
         "format": 1,
@@ -195,10 +190,5 @@ def _description(config: OnlineConfig, directory: Path) -> dict[str, Any]:
 
 
 @eqx.filter_jit
-def _act(agent: Agent, observations: jax.Array) -> jax.Array:
-    return agent.act(observations)
-
-
-@eqx.filter_jit
-def _explore(agent: Agent, observations: jax.Array, key: jax.Array, step: jax.Array) -> jax.Array:
+def _explore(agent: Any, observations: jax.Array, key: jax.Array, step: jax.Array) -> jax.Array:
     return agent.explore(observations, jax.random.fold_in(key, step))

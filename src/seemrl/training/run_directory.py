@@ -15,6 +15,7 @@ from seemrl.data.dataset import Dataset
 from seemrl.errors import InputError
 from seemrl.files import read_json_lines, write_json, write_json_lines
 from seemrl.training.config import TrainConfig
+from seemrl.training.online_config import OnlineConfig
 
 LOGS = ("metrics.jsonl", "readings.jsonl", "evaluations.jsonl")
 ADVICE = "advice.json"
@@ -23,7 +24,7 @@ STOPPED = "stopped.json"
 _NOT_PART_OF_THE_RUN = frozenset({"data", "out", "resume", "advise", "on_diverging", "seeds"})
 
 
-def flat_settings(config: TrainConfig) -> dict[str, Any]:
+def flat_settings(config: TrainConfig | OnlineConfig) -> dict[str, Any]:
     """The settings of a run as one flat mapping, the agent's among them, in JSON's types."""
     settings = dataclasses.asdict(config)
     return json.loads(json.dumps(settings.pop("hyperparameters") | settings))

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from seemrl.instrument.forecast.curve_law import GrowthAhead, Paths
 from seemrl.instrument.forecast.curve_signals import FLAT, FOLD, STEEP, Alarms, Signals
 from seemrl.instrument.forecast.outlook import Forecast
-from seemrl.instrument.forecast.verdict import Verdict
+from seemrl.instrument.forecast.verdict import ALARMS, Verdict
 
 CANNOT_TELL = (
     "a Q curve shows growth that is under way and nothing before it: whether a quiet critic is about to turn, only its "
@@ -44,7 +44,7 @@ def reasons(
     """Why the verdict is what it is, how far to trust the band, and what the curve cannot tell."""
     step, size = signals.steps[-1], math.exp(signals.log_q[-1])
     said = [_against_bound(size, float(step), reward_bound), _steepness(signals)]
-    called = np.flatnonzero([verdict in ("diverging", "diverged") for verdict in verdicts])
+    called = np.flatnonzero([verdict in ALARMS for verdict in verdicts])
     if alarms.fold[-1] > _NOTED_FOLD and float(signals.steepness[-1]) > 1:
         said.append(
             f"|Q| = {size:.4g} at step {step:g} is {alarms.fold[-1]:.3g} times {alarms.level[-1]:.4g}, the highest "

@@ -20,6 +20,8 @@ from seemrl.instrument.forecast.reach import DIVERGED_FACTOR, margin
 from seemrl.instrument.reading import Reading
 
 Verdict = Literal["stable", "watch", "diverging", "diverged"]
+ALARMS: tuple[Verdict, ...] = ("diverging", "diverged")
+"""Verdicts that call for an end."""
 
 PERSISTENCE = 2
 """Feeding readings in a row, values moving as foretold between them, that make `diverging` without normalisers."""
