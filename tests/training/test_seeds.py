@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from small_runs import SMALL, assert_same_outcome, begin, complete
+from small_runs import SMALL, abandon_at, assert_same_outcome, begin, complete
 
 from seemrl.errors import InputError
+from seemrl.training.run_directory import sole_writer
 from seemrl.training.seeds import seed_settings, train_seeds
 from seemrl.training.setup import run_path
 
@@ -31,3 +32,14 @@ def test_seeds_have_directories_of_their_own():
     settings = seed_settings(replace(SMALL, seeds=3, seed=5), Path("runs/many"))
     assert [Path(setting.out) for setting in settings] == [Path(f"runs/many/seed{seed}") for seed in (5, 6, 7)]
     assert {setting.seeds for setting in settings} == {1}
+
+
+def test_a_seed_that_is_training_is_not_resumed_beside_itself(tmp_path):
+    """And nothing of it is cut."""
+    alone = begin(tmp_path / "both" / "seed3", seed=3)
+    abandon_at(alone, 36)
+    before = (alone.directory / "readings.jsonl").read_bytes()
+    settings = seed_settings(replace(SMALL, seeds=2, seed=3, resume=True), tmp_path / "both")
+    with sole_writer(alone.directory), pytest.raises(InputError, match="another process is training in it"):
+        train_seeds(settings, Console(quiet=True))
+    assert (alone.directory / "readings.jsonl").read_bytes() == before

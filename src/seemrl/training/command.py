@@ -68,8 +68,7 @@ def run_train(config: TrainConfig) -> Path:
     prepare_jax()
     from rich.console import Console
 
-    from seemrl.training.run_directory import sole_writer
-    from seemrl.training.setup import open_run, run_path
+    from seemrl.training.setup import held_run
 
     console = Console(stderr=True)
 
@@ -78,11 +77,7 @@ def run_train(config: TrainConfig) -> Path:
 
     if config.seeds > 1:
         return _train_seeds(config, console)
-    if config.resume:
-        with sole_writer(run_path(config)):
-            return _train(open_run(config, notify), console)
-    run = open_run(config, notify)
-    with sole_writer(run.directory):
+    with held_run(config, notify) as run:
         return _train(run, console)
 
 

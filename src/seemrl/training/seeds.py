@@ -89,12 +89,10 @@ def _train_one(config: TrainConfig, told: Any) -> None:
     from seemrl.training.backend import prepare_jax
 
     prepare_jax()
-    from seemrl.training.run_directory import sole_writer
-    from seemrl.training.setup import open_run
+    from seemrl.training.setup import held_run
 
-    run = open_run(config, lambda line: told.put((config.seed, 0, "", line)))
     verdict = ""
-    with sole_writer(run.directory):
+    with held_run(config, lambda line: told.put((config.seed, 0, "", line))) as run:
         told.put((config.seed, run.step, "compiling", ""))
         for progress in run.train():
             line = ""

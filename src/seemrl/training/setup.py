@@ -1,6 +1,7 @@
 """From settings to a run that is ready to train: every check happens here, before anything is written."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from seemrl.errors import InputError, MissingPartError
 from seemrl.training.config import TrainConfig
 from seemrl.training.evaluation import ActionBox, action_box, make_environment
 from seemrl.training.loop import Run
-from seemrl.training.run_directory import begin, check_same, description, stored_description
+from seemrl.training.run_directory import begin, check_same, description, sole_writer, stored_description
 
 
 def run_path(config: TrainConfig) -> Path:
@@ -52,6 +53,24 @@ def open_run(config: TrainConfig, notify: Callable[[str], object], data: Dataset
     if config.resume:
         run.restore(notify)
     return run
+
+
+@contextmanager
+def held_run(config: TrainConfig, notify: Callable[[str], object]) -> Generator[Run]:
+    """A run of `open_run`, with its directory held against other processes.
+
+    One that is resumed is held before anything of it is read or cut.
+
+    Raises:
+        InputError: as `open_run` does, or another process is training in the directory.
+    """
+    if config.resume:
+        with sole_writer(run_path(config)):
+            yield open_run(config, notify)
+        return
+    run = open_run(config, notify)
+    with sole_writer(run.directory):
+        yield run
 
 
 def _environment(config: TrainConfig, data: Dataset, notify: Callable[[str], object]) -> tuple[str | None, ActionBox]:
