@@ -11,7 +11,8 @@ import pytest
 import safetensors.numpy
 from small_runs import assert_same_outcome, no_remark
 
-from seemrl.agents.registry import create_agent
+from seemrl.agents.iql_config import IQLConfig
+from seemrl.agents.registry import CONFIGS, create_agent
 from seemrl.agents.sac_config import SACConfig
 from seemrl.agents.td3_config import TD3Config
 from seemrl.errors import InputError
@@ -142,3 +143,15 @@ def test_what_cannot_run_is_refused_before_anything_is_written(tmp_path, changes
     with pytest.raises(InputError, match=told):
         run_of(tmp_path / "run", **changes)
     assert not (tmp_path / "run").exists()
+
+
+def test_an_agent_that_does_not_explore_is_refused(tmp_path):
+    with pytest.raises(InputError, match="--agent iql: it must be one that explores: sac, edac, msg or td3"):
+        OnlineRun(replace(SMALL, hyperparameters=IQLConfig()), tmp_path / "run", no_remark)
+    assert not (tmp_path / "run").exists()
+
+
+def test_those_that_explore_are_those_that_have_actions_for_it():
+    learners = {name: create_agent(kind(hidden_sizes=(4,)), 3, (-1.0,), (1.0,), 0) for name, kind in CONFIGS.items()}
+    exploring = {name for name, learner in learners.items() if hasattr(learner, "explore")}
+    assert exploring == {name for name, kind in CONFIGS.items() if kind.explores} == {"sac", "edac", "msg", "td3"}

@@ -73,7 +73,8 @@ class Measured(NamedTuple):
 class Agent(eqx.Module):
     """A learner: networks, targets, optimizer states, random key and step count, all of them arrays of one pytree.
 
-    One that can collect its own data also has ``explore(observations, key)``: its actions with the noise that explores.
+    One that explores (`AgentConfig.explores`) also has ``explore(observations, key)``: its actions, with the noise for
+    that.
 
     Attributes:
         key: everything random derives from it and the step.

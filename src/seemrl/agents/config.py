@@ -20,6 +20,8 @@ class AgentConfig:
     """Name of the algorithm, on the command line and in run directories."""
     discrete: ClassVar[bool] = False
     """Whether it chooses among numbered actions."""
+    explores: ClassVar[bool] = False
+    """Whether it can collect its own data."""
     uses_next_actions: ClassVar[bool] = False
     """Whether it learns from the action taken at the next observation too."""
 

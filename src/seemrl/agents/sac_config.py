@@ -13,6 +13,7 @@ class SACConfig(ActorConfig, CriticConfig):
     """Hyperparameters of SAC; the defaults are the published ones."""
 
     agent: ClassVar[AgentName] = "sac"
+    explores: ClassVar[bool] = True
 
     heads: int = 2
     """Critics; targets and the actor take the smallest. Two are SAC, ten and more SAC-N."""

@@ -11,6 +11,7 @@ class TD3Config(DelayedConfig):
     """Hyperparameters of TD3; the defaults are the published ones."""
 
     agent: ClassVar[AgentName] = "td3"
+    explores: ClassVar[bool] = True
 
     exploration_noise: float = 0.1
     """Standard deviation of the noise on actions while collecting, in half-widths of the action box."""

@@ -41,6 +41,8 @@ class OnlineConfig:
             InputError: names the option, its value and what fits.
         """
         self.hyperparameters.check()
+        agent = self.hyperparameters.agent
+        require_option(self.hyperparameters.explores, "agent", agent, "one that explores: sac, edac, msg or td3")
         for name in ("steps", "environments", "buffer_size", "batch_size", "evaluation_episodes", "reading_rows"):
             require_option(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         require_option(0 <= self.seed < 2**32, "seed", self.seed, f"from 0 to {2**32 - 1}")  # JAX keeps 32 bits
