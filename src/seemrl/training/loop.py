@@ -216,7 +216,7 @@ class Run:
 
     @property
     def homogeneous_depth(self) -> int | None:
-        """Layers with weights of a critic without normalisers (theorems on growth apply to it), or None."""
+        """Layers with weights of a ReLU critic without normalisers (theorems on growth apply to it), or None."""
         return getattr(self.config.hyperparameters, "homogeneous_depth", None)
 
     def _evaluate(self) -> dict[str, Any] | None:
