@@ -168,6 +168,10 @@ def _jax_cases() -> dict[str, Case]:
         "LayerNorm after the first ReLU": written_out(
             hidden_sizes=(6, 5), norm="layer", placement="post", norm_layers=(0,)
         ),
+        "RMSNorm before ReLU": written_out(hidden_sizes=(6, 5), norm="rms", placement="pre"),
+        "RMSNorm after ELU": written_out(hidden_sizes=(6, 5), norm="rms", placement="post", activation="elu"),
+        "ELU": written_out(hidden_sizes=(6, 5), activation="elu"),
+        "GELU": written_out(hidden_sizes=(6, 5), activation="gelu"),
         "one head": written_out(heads=1),
         "three heads": written_out(heads=3),
         "(rows,)": reshaped("(rows,)"),

@@ -17,7 +17,15 @@ import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
 
-from seemrl.networks.mlp import MLP
+from seemrl.networks.mlp import MLP, RMSNorm
+
+ACTIVATIONS_IN_TORCH: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "relu": torch.relu,
+    "elu": torch.nn.functional.elu,
+    "gelu": torch.nn.functional.gelu,
+    "tanh": torch.tanh,
+    "mish": torch.nn.functional.mish,
+}
 
 
 @dataclass(frozen=True)
@@ -107,14 +115,18 @@ class InTorch:
             hidden = hidden @ of_array[id(linear.weight)] + of_array[id(linear.bias)]
             if linear is network.linears[-1]:
                 break
+            activate = ACTIVATIONS_IN_TORCH[network.activation]
             if norm is None:
-                hidden = torch.relu(hidden)
+                hidden = activate(hidden)
                 continue
-            scale, shift = of_array[id(norm.scale)], of_array[id(norm.shift)]
-            normalise = functools.partial(
-                torch.nn.functional.layer_norm, normalized_shape=scale.shape, weight=scale, bias=shift, eps=norm.epsilon
-            )
-            hidden = torch.relu(normalise(hidden)) if network.placement == "pre" else normalise(torch.relu(hidden))
+            scale = of_array[id(norm.scale)]
+            settings = {"normalized_shape": scale.shape, "weight": scale, "eps": norm.epsilon}
+            if isinstance(norm, RMSNorm):
+                normalise = functools.partial(torch.nn.functional.rms_norm, **settings)
+            else:
+                shift = of_array[id(norm.shift)]
+                normalise = functools.partial(torch.nn.functional.layer_norm, **settings, bias=shift)
+            hidden = activate(normalise(hidden)) if network.placement == "pre" else normalise(activate(hidden))
         return hidden
 
 

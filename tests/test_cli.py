@@ -170,7 +170,9 @@ TRAIN = ("train", "--data", str(EMBEDDED), "--out", "run")
 
 BAD_OPTIONS: dict[str, str] = {
     "--agent nope": "invalid choice 'nope' for argument '--agent'. Expected one of ('td3_bc',",
-    "--critic-norm batch": "invalid choice 'batch' for argument '--critic-norm'. Expected one of ('none', 'layer')",
+    "--critic-norm batch": (
+        "invalid choice 'batch' for argument '--critic-norm'. Expected one of ('none', 'layer', 'rms')"
+    ),
     "--frobnicate 3": "Unrecognized options: --frobnicate, 3",
     "extra": "Unrecognized options: extra",
     "--steps": "Missing value for argument '--steps'",

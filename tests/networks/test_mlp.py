@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from cases import shaken
-from oracles import InTorch
-from seemrl.networks.mlp import MLP, DeterministicActor, LayerNorm, Linear, TwinCritic
+from oracles import ACTIVATIONS_IN_TORCH, InTorch
+from seemrl.agents.config import TD3BCConfig
+from seemrl.instrument.kernels.jax import JaxCritic
+from seemrl.networks.mlp import MLP, DeterministicActor, LayerNorm, Linear, RMSNorm, TwinCritic
 
 KEY = jax.random.key(0)
 
@@ -23,6 +25,44 @@ def test_layer_norm_is_that_of_torch(scale):
         theirs.bias.copy_(torch.tensor(np.asarray(ours.shift)))
     batch = inputs(5, 7, scale=scale)
     np.testing.assert_allclose(ours(jnp.asarray(batch)), theirs(torch.tensor(batch)).detach(), rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
+def test_rms_norm_is_that_of_torch(scale):
+    ours, theirs = shaken(RMSNorm(7)), torch.nn.RMSNorm(7, eps=1e-5)
+    with torch.no_grad():
+        theirs.weight.copy_(torch.tensor(np.asarray(ours.scale)))
+    batch = inputs(5, 7, scale=scale)
+    np.testing.assert_allclose(ours(jnp.asarray(batch)), theirs(torch.tensor(batch)).detach(), rtol=2e-5, atol=2e-6)
+
+
+def test_rms_norm_forgets_size_and_keeps_the_mean():
+    batch = jnp.asarray(inputs(3, 64, scale=10) + 5)
+    values = np.asarray(RMSNorm(64)(batch))
+    np.testing.assert_allclose((values**2).mean(axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(RMSNorm(64)(1e3 * batch), values, rtol=1e-4)
+    assert np.all(values.mean(axis=1) > 0.1)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS_IN_TORCH)
+def test_an_activation_is_that_of_torch(activation):
+    network, batch = MLP(4, (6, 5), 2, activation=activation, key=KEY), inputs(8, 4, scale=3)
+    with torch.no_grad():
+        expected = InTorch(network).mlp(network, torch.tensor(batch, dtype=torch.float64))
+    np.testing.assert_allclose(network(jnp.asarray(batch)), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{"norm": "rms"}, {"norm": "rms", "placement": "post", "activation": "mish"}])
+def test_critics_with_rms_norm_are_read_layer_by_layer(options):
+    critic = JaxCritic(TwinCritic(3, 2, (6, 5), **options, key=KEY))
+    critic.trace(inputs(4, 3), inputs(4, 2))
+    assert critic.by_sample == ()
+
+
+def test_only_a_relu_critic_without_normaliser_is_homogeneous():
+    assert TD3BCConfig(actor_norm="rms", actor_activation="elu").homogeneous_depth == 3
+    assert TD3BCConfig(critic_norm="rms").homogeneous_depth is None
+    assert TD3BCConfig(critic_activation="elu").homogeneous_depth is None
 
 
 def test_layer_norm_begins_as_a_plain_standardisation():

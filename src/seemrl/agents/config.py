@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from seemrl.errors import require_option
-from seemrl.networks.options import Norm, Placement
+from seemrl.networks.options import Activation, Norm, Placement
 
 AgentName = Literal["td3_bc", "iql", "cql", "rebrac", "awac", "bc", "diffusion_ql", "sac", "edac", "msg", "td3"]
 OptimizerName = Literal["adam", "sgd"]
@@ -72,16 +72,19 @@ class ActorConfig(AgentConfig):
     """Normalise before ("pre") or after ("post") the activation."""
     actor_norm_layers: tuple[int, ...] | None = None
     """Hidden layers of the actor that carry the normaliser, numbered from 0; None: all of them."""
+    actor_activation: Activation = "relu"
+    """Activation after each hidden layer of the actor."""
     actor_learning_rate: float = 3e-4
     """Step size of the actor."""
 
     @property
     def actor_layout(self) -> dict[str, Any]:
-        """The actor's normalisers, as `MLP` takes them."""
+        """The actor's normalisers and activation, as `MLP` takes them."""
         return {
             "norm": self.actor_norm,
             "placement": self.actor_norm_placement,
             "norm_layers": self.actor_norm_layers,
+            "activation": self.actor_activation,
         }
 
     def check(self) -> None:
@@ -96,11 +99,13 @@ class CriticConfig(AgentConfig):
     """What agents with a critic have: its normalisers, its optimizer and its target."""
 
     critic_norm: Norm = "none"
-    """Normaliser inside the critic: the cure is "layer" (LayerNorm)."""
+    """Normaliser inside the critic: "layer" (LayerNorm) is the cure, "rms" is RMSNorm."""
     critic_norm_placement: Placement = "pre"
     """Normalise before ("pre") or after ("post") the activation."""
     critic_norm_layers: tuple[int, ...] | None = None
     """Hidden layers that carry the normaliser, numbered from 0; None: all of them."""
+    critic_activation: Activation = "relu"
+    """Activation after each hidden layer of the critic."""
     critic_learning_rate: float = 3e-4
     """Step size of the critic."""
     target_rate: float = 0.005
@@ -108,17 +113,19 @@ class CriticConfig(AgentConfig):
 
     @property
     def critic_layout(self) -> dict[str, Any]:
-        """The critic's normalisers, as `MLP` takes them."""
+        """The critic's normalisers and activation, as `MLP` takes them."""
         return {
             "norm": self.critic_norm,
             "placement": self.critic_norm_placement,
             "norm_layers": self.critic_norm_layers,
+            "activation": self.critic_activation,
         }
 
     @property
     def homogeneous_depth(self) -> int | None:
-        """Layers with weights of a critic without normalisers (theorems on growth apply to it), or None."""
-        return len(self.hidden_sizes) + 1 if self.critic_norm == "none" else None
+        """Layers with weights of a ReLU critic without normalisers (theorems on growth apply to it), or None."""
+        homogeneous = self.critic_norm == "none" and self.critic_activation == "relu"
+        return len(self.hidden_sizes) + 1 if homogeneous else None
 
     def check(self) -> None:
         """Refuse settings that no critic can have."""

@@ -1,6 +1,7 @@
 """Multi-layer perceptrons for critics and actors, with a normaliser before or after the activation of any layer."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
 import equinox as eqx
 import jax
@@ -9,7 +10,15 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from seemrl.instrument.kernels.recording import record
 from seemrl.networks.box import from_units, into_box
-from seemrl.networks.options import Norm, Placement
+from seemrl.networks.options import Activation, Norm, Placement
+
+_ACTIVATIONS: dict[Activation, Callable[[Array], Array]] = {
+    "relu": jax.nn.relu,
+    "elu": jax.nn.elu,
+    "gelu": functools.partial(jax.nn.gelu, approximate=False),
+    "tanh": jnp.tanh,
+    "mish": jax.nn.mish,
+}
 
 
 class Linear(eqx.Module):
@@ -48,18 +57,42 @@ class LayerNorm(eqx.Module):
         return record("scale_shift", (self.scale, self.shift), standardised, standardised * self.scale + self.shift)
 
 
+class RMSNorm(eqx.Module):
+    """Division by the root of the mean square over the features of one sample, with a learned scale.
+
+    Zhang and Sennrich (2019), equation 4, with epsilon added to the mean square.
+    """
+
+    scale: Float[Array, " features"]
+    epsilon: float = eqx.field(static=True)
+
+    def __init__(self, features: int, epsilon: float = 1e-5) -> None:
+        self.scale = jnp.ones(features)
+        self.epsilon = epsilon
+
+    def __call__(self, inputs: Float[Array, "batch features"]) -> Float[Array, "batch features"]:
+        """Divide each sample, then scale."""
+        divided = inputs * jax.lax.rsqrt(jnp.mean(inputs**2, axis=-1, keepdims=True) + self.epsilon)
+        return record("scale", (self.scale,), divided, divided * self.scale)
+
+
+_NORMS: dict[Norm, type[LayerNorm] | type[RMSNorm]] = {"layer": LayerNorm, "rms": RMSNorm}
+
+
 class MLP(eqx.Module):
-    """Linear layers with ReLU between them; each hidden layer may carry a normaliser.
+    """Linear layers with an activation between them; each hidden layer may carry a normaliser.
 
     Attributes:
         linears: hidden layers and the output layer.
         norms: one normaliser, or None, per hidden layer.
-        placement: "pre" normalises the linear layer's output before the ReLU, "post" the ReLU's output.
+        placement: "pre" normalises the linear layer's output before the activation, "post" the activation's output.
+        activation: what stands after each hidden layer; GELU is the exact one, with the error function.
     """
 
     linears: tuple[Linear, ...]
-    norms: tuple[LayerNorm | None, ...]
+    norms: tuple[LayerNorm | RMSNorm | None, ...]
     placement: Placement = eqx.field(static=True)
+    activation: Activation = eqx.field(static=True)
 
     def __init__(
         self,
@@ -70,6 +103,7 @@ class MLP(eqx.Module):
         norm: Norm = "none",
         placement: Placement = "pre",
         norm_layers: Sequence[int] | None = None,
+        activation: Activation = "relu",
         key: PRNGKeyArray,
     ) -> None:
         """``norm_layers`` numbers the hidden layers that carry the normaliser, from 0; None means all of them."""
@@ -78,10 +112,11 @@ class MLP(eqx.Module):
         self.linears = tuple(Linear(a, b, key=k) for a, b, k in zip(sizes[:-1], sizes[1:], keys, strict=True))
         chosen = range(len(hidden_sizes)) if norm_layers is None else norm_layers
         self.norms = tuple(
-            LayerNorm(size) if norm == "layer" and number in chosen else None
+            _NORMS[norm](size) if norm != "none" and number in chosen else None
             for number, size in enumerate(hidden_sizes)
         )
         self.placement = placement
+        self.activation = activation
 
     def normalised(self) -> "MLP":
         """The same weights with LayerNorm at every hidden layer that has none, at scale 1 and shift 0."""
@@ -93,12 +128,12 @@ class MLP(eqx.Module):
 
     def __call__(self, inputs: Float[Array, "batch inputs"]) -> Float[Array, "batch outputs"]:
         """Run the network."""
-        hidden = inputs
+        hidden, activate = inputs, _ACTIVATIONS[self.activation]
         for linear, norm in zip(self.linears[:-1], self.norms, strict=True):
             hidden = linear(hidden)
             if norm is not None and self.placement == "pre":
                 hidden = norm(hidden)
-            hidden = jax.nn.relu(hidden)
+            hidden = activate(hidden)
             if norm is not None and self.placement == "post":
                 hidden = norm(hidden)
         return self.linears[-1](hidden)
@@ -119,6 +154,7 @@ class TwinCritic(eqx.Module):
         norm: Norm = "none",
         placement: Placement = "pre",
         norm_layers: Sequence[int] | None = None,
+        activation: Activation = "relu",
         key: PRNGKeyArray,
     ) -> None:
         self.heads = tuple(
@@ -129,6 +165,7 @@ class TwinCritic(eqx.Module):
                 norm=norm,
                 placement=placement,
                 norm_layers=norm_layers,
+                activation=activation,
                 key=head_key,
             )
             for head_key in jax.random.split(key, heads)
@@ -167,10 +204,18 @@ class DeterministicActor(eqx.Module):
         norm: Norm = "none",
         placement: Placement = "pre",
         norm_layers: Sequence[int] | None = None,
+        activation: Activation = "relu",
         key: PRNGKeyArray,
     ) -> None:
         self.network = MLP(
-            observation_size, hidden_sizes, len(low), norm=norm, placement=placement, norm_layers=norm_layers, key=key
+            observation_size,
+            hidden_sizes,
+            len(low),
+            norm=norm,
+            placement=placement,
+            norm_layers=norm_layers,
+            activation=activation,
+            key=key,
         )
         self.low, self.high = tuple(map(float, low)), tuple(map(float, high))
 

@@ -2,8 +2,11 @@
 
 from typing import Literal
 
-Norm = Literal["none", "layer"]
-"""Normaliser of hidden layers."""
+Norm = Literal["none", "layer", "rms"]
+"""Normaliser of hidden layers: LayerNorm or RMSNorm."""
 
 Placement = Literal["pre", "post"]
 """Normalise before or after the activation."""
+
+Activation = Literal["relu", "elu", "gelu", "tanh", "mish"]
+"""What stands after each hidden layer."""

@@ -195,7 +195,8 @@ class Run:
         if not self.config.advise or path.exists():
             return None
         critic, target, policy, options = as_measured(self.agent, len(self.data))
-        variants = {LAYER_NORM: (critic.normalised(), target.normalised())} if self.homogeneous_depth else {}
+        bare = getattr(self.config.hyperparameters, "critic_norm", None) == "none"
+        variants = {LAYER_NORM: (critic.normalised(), target.normalised())} if bare else {}
         advice = advise_with_data(
             critic,
             self._batch,
@@ -214,7 +215,7 @@ class Run:
 
     @property
     def homogeneous_depth(self) -> int | None:
-        """Layers with weights of a critic without normalisers (theorems on growth apply to it), or None."""
+        """Layers with weights of a ReLU critic without normalisers (theorems on growth apply to it), or None."""
         return getattr(self.config.hyperparameters, "homogeneous_depth", None)
 
     def _evaluate(self) -> dict[str, Any] | None:

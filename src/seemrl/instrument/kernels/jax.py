@@ -5,6 +5,7 @@ stored parameters define, and critics with |Q| of 1e12 overflow float32 products
 """
 
 import functools
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -92,20 +93,22 @@ class JaxCritic:
         return jax.tree.unflatten(structure, [jnp.asarray(leaf) for leaf in self.leaves]), self._static
 
     def _layer_traces(
-        self, kind: str, numbers: tuple[int, int], inputs: jax.Array, deltas: jax.Array
+        self, kind: str, numbers: tuple[int, ...], inputs: jax.Array, deltas: jax.Array
     ) -> Iterator[LayerTrace]:
-        first, second = numbers
         taken, d = np.asarray(inputs), np.asarray(deltas)[:, :, None]
         heads = tuple(head for head, delta in enumerate(d) if delta.any())
         d = d if len(heads) == len(d) else d[list(heads)]
-        names = self._names[first], self._names[second]
+        names = tuple(self._names[number] for number in numbers)
         if kind == "linear":
+            first, second = numbers
             with_ones = np.concatenate([taken, np.ones_like(taken[:, :1])], axis=1)[:, None]
             trace = LayerTrace(names, heads, with_ones, d, lambda leaves: np.vstack([leaves[first], leaves[second]]))
             yield trace.multiplied_out()
         else:
-            yield LayerTrace(names[:1], heads, None, d * taken[None, :, None], lambda leaves: leaves[first].ravel())
-            yield LayerTrace(names[1:], heads, None, d, lambda leaves: leaves[second].ravel())
+            scale, *shift = numbers
+            yield LayerTrace(names[:1], heads, None, d * taken[None, :, None], lambda leaves: leaves[scale].ravel())
+            if shift:
+                yield LayerTrace(names[1:], heads, None, d, lambda leaves: leaves[shift[0]].ravel())
 
     def leaf_trace(self, number: int, *points: jax.Array) -> LayerTrace:
         """Per-sample gradients of one parameter."""
@@ -150,10 +153,12 @@ def _action_values(parameters: Any, static: Any, observations: jax.Array) -> jax
     return jnp.stack(head_first_discrete(values, observations.shape[0]))
 
 
-def _record(parameters: Any, static: Any, observations: jax.Array, actions: jax.Array) -> tuple[Recording, list[int]]:
-    """Run the critic once, shapes only; returns the recording and each recorded parameter's leaf number."""
+def _record(
+    parameters: Any, static: Any, observations: jax.Array, actions: jax.Array
+) -> tuple[Recording, list[tuple[int, ...]]]:
+    """Run the critic once, shapes only; returns the recording and the leaf numbers of each layer's parameters."""
     record: Recording | None = None
-    numbers: list[int] = []
+    numbers: list[tuple[int, ...]] = []
 
     def forward(parameters: Any) -> jax.Array:
         nonlocal record, numbers
@@ -161,7 +166,7 @@ def _record(parameters: Any, static: Any, observations: jax.Array, actions: jax.
             values = _heads(parameters, static, observations, actions)
         leaves = jax.tree.leaves(parameters)
         position = {id(leaf): number for number, leaf in enumerate(leaves)}
-        numbers = [position.get(id(parameter), -1) for pair in record.parameters for parameter in pair]
+        numbers = [tuple(position.get(id(parameter), -1) for parameter in layer) for layer in record.parameters]
         return values
 
     jax.eval_shape(forward, parameters)
@@ -173,7 +178,7 @@ def _records_every_parameter(parameters: Any, static: Any, observations: jax.Arr
     """Whether each parameter belongs to exactly one recorded layer, used once and on all points together."""
     shapes, numbers = _record(parameters, static, observations, actions)
     whole = all(output.ndim == 2 and len(output) == len(observations) for output in shapes.outputs)
-    return whole and sorted(numbers) == list(range(len(jax.tree.leaves(parameters))))
+    return whole and sorted(itertools.chain(*numbers)) == list(range(len(jax.tree.leaves(parameters))))
 
 
 @eqx.filter_jit
@@ -192,10 +197,7 @@ def _layer_records(
     values, pull_back, inputs = jax.vjp(forward, zeros, has_aux=True)
     one_hot = jnp.eye(len(values), dtype=values.dtype)[:, :, None] * jnp.ones_like(values)
     (deltas,) = jax.vmap(pull_back)(one_hot)
-    return values, [
-        (kind, (numbers[2 * layer], numbers[2 * layer + 1]), inputs[layer], deltas[layer])
-        for layer, kind in enumerate(shapes.kinds)
-    ]
+    return values, [(kind, numbers[layer], inputs[layer], deltas[layer]) for layer, kind in enumerate(shapes.kinds)]
 
 
 @eqx.filter_jit

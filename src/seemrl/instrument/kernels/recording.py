@@ -11,8 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-LayerKind = Literal["linear", "scale_shift"]
-"""``linear``: z = x W + b.  ``scale_shift``: z = x * scale + shift (LayerNorm after its standardisation)."""
+LayerKind = Literal["linear", "scale_shift", "scale"]
+"""``linear``: z = x W + b.  ``scale_shift``: z = x * scale + shift (LayerNorm after its standardisation).
+
+``scale``: z = x * scale (RMSNorm after its division).
+"""
 
 
 @dataclass
@@ -22,14 +25,14 @@ class Recording:
     Attributes:
         perturbations: what to add to each layer's output, in order; ``None`` while shapes are being discovered.
         kinds: the formula each layer follows.
-        parameters: each layer's own parameters, (weight, bias) or (scale, shift), as the objects it holds.
+        parameters: each layer's own parameters, (weight, bias), (scale, shift) or (scale,), as the objects it holds.
         inputs: each layer's input.
         outputs: each layer's output before the perturbation.
     """
 
     perturbations: Sequence[Any] | None = None
     kinds: list[LayerKind] = field(default_factory=list)
-    parameters: list[tuple[Any, Any]] = field(default_factory=list)
+    parameters: list[tuple[Any, ...]] = field(default_factory=list)
     inputs: list[Any] = field(default_factory=list)
     outputs: list[Any] = field(default_factory=list)
 
@@ -51,7 +54,7 @@ def recording(perturbations: Sequence[Any] | None = None) -> Generator[Recording
         _active.recording = previous
 
 
-def record(kind: LayerKind, parameters: tuple[Any, Any], inputs: Any, outputs: Any) -> Any:
+def record(kind: LayerKind, parameters: tuple[Any, ...], inputs: Any, outputs: Any) -> Any:
     """Pass a layer's output through, noting it when a recording is active."""
     active = _active.recording
     if active is None:
