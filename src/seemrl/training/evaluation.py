@@ -73,12 +73,26 @@ def action_box(environment: Any, name: str) -> ActionBox:
     return ActionBox(tuple(map(float, low)), tuple(map(float, high)))
 
 
+def check_action_count(environment: Any, name: str, count: int) -> None:
+    """Check that the environment's actions are numbered from 0 and at least ``count``.
+
+    Raises:
+        InputError: they are not.
+    """
+    space = environment.action_space
+    if getattr(space, "start", None) != 0 or int(space.n) < count:
+        raise InputError(
+            f"environment {name}: its actions are {space}, but the data have {count}, numbered from 0; name the right "
+            "one with --env, or --env none"
+        )
+
+
 def evaluate(name: str, act: Callable[[np.ndarray], np.ndarray], episodes: int, seed: int) -> dict[str, Any]:
     """Play whole episodes side by side, without exploration noise.
 
     Args:
         name: Gymnasium environment.
-        act: (episodes, observation) -> (episodes, action).
+        act: (episodes, observation) -> (episodes, action), or (episodes,) where actions are discrete.
         episodes: how many; each in an environment of its own, seeded ``seed``, ``seed + 1``, ...
         seed: of the first episode.
 
