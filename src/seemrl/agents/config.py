@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 from seemrl.errors import require_option
 from seemrl.networks.options import Activation, Norm, Placement
 
-AgentName = Literal["td3_bc", "iql", "cql", "rebrac", "awac", "bc", "diffusion_ql", "sac", "edac", "msg", "td3"]
+AgentName = Literal["td3_bc", "iql", "cql", "rebrac", "awac", "bc", "diffusion_ql", "sac", "edac", "msg", "td3", "dqn"]
 OptimizerName = Literal["adam", "sgd"]
 StepName = Literal["sgd", "momentum", "rmsprop", "adam"]
 

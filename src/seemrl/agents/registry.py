@@ -8,6 +8,7 @@ from seemrl.agents.bc_config import BCConfig
 from seemrl.agents.config import AgentConfig, AgentName, TD3BCConfig
 from seemrl.agents.cql_config import CQLConfig
 from seemrl.agents.diffusion_ql_config import DiffusionQLConfig
+from seemrl.agents.dqn_config import DQNConfig
 from seemrl.agents.iql_config import IQLConfig
 from seemrl.agents.msg_config import MSGConfig
 from seemrl.agents.rebrac_config import ReBRACConfig
@@ -16,7 +17,7 @@ from seemrl.agents.td3_config import TD3Config
 
 _TYPES = (
     *(TD3BCConfig, IQLConfig, CQLConfig, ReBRACConfig, AWACConfig, BCConfig, DiffusionQLConfig),
-    *(SACConfig, EDACConfig, MSGConfig, TD3Config),
+    *(SACConfig, EDACConfig, MSGConfig, TD3Config, DQNConfig),
 )
 
 CONFIGS: dict[AgentName, type[AgentConfig]] = {config.agent: config for config in _TYPES}
@@ -34,6 +35,7 @@ _CLASSES = {
     "edac": "EDAC",
     "msg": "MSG",
     "td3": "TD3",
+    "dqn": "DQN",
 }
 """The class of each agent; it lives in the module of the agent's name."""
 

@@ -104,6 +104,20 @@ def make_task(name: str, purpose: str) -> Task:
     return Task(name, simulator, encode, size)
 
 
+def with_vector_observations(name: str, simulator: Any) -> Any:
+    """The environment with the observations of `make_task`; one whose observations are a box stays as it is.
+
+    Raises:
+        InputError: Its observation space is of another kind.
+    """
+    gymnasium = importlib.import_module("gymnasium")
+    if isinstance(simulator.observation_space, gymnasium.spaces.Box):
+        return simulator
+    encode, size = _encoding(name, simulator)
+    space = gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float64)
+    return gymnasium.wrappers.TransformObservation(simulator, encode, space)
+
+
 def _encoding(name: str, simulator: Any) -> tuple[Callable[[Any], NDArray[Any]], int]:
     spaces = importlib.import_module("gymnasium").spaces
     space = simulator.observation_space

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from seemrl.data.environments import register_environments
+from seemrl.data.environments import register_environments, with_vector_observations
 from seemrl.errors import InputError, MissingPartError
 
 REFERENCE_RETURNS = {
@@ -37,7 +37,7 @@ def normalized_score(environment: str, mean_return: float) -> float | None:
 
 
 def make_environment(name: str) -> Any:
-    """One environment; observations that are dictionaries are flattened as in `seemrl.data.spaces`.
+    """One environment; observations that are no vector are made one, as where data are collected in it.
 
     Raises:
         InputError: Gymnasium does not know it.
@@ -56,8 +56,7 @@ def make_environment(name: str) -> Any:
     except (gymnasium.error.Error, ImportError, LookupError, TypeError, ValueError, OSError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"environment {name}: Gymnasium cannot make it ({reason})") from error
-    is_dict = isinstance(environment.observation_space, gymnasium.spaces.Dict)
-    return gymnasium.wrappers.FlattenObservation(environment) if is_dict else environment
+    return with_vector_observations(name, environment)
 
 
 def action_box(environment: Any, name: str) -> ActionBox:
@@ -73,12 +72,26 @@ def action_box(environment: Any, name: str) -> ActionBox:
     return ActionBox(tuple(map(float, low)), tuple(map(float, high)))
 
 
+def check_action_count(environment: Any, name: str, count: int) -> None:
+    """Check that the environment's actions are numbered from 0 and at least ``count``.
+
+    Raises:
+        InputError: they are not.
+    """
+    space = environment.action_space
+    if getattr(space, "start", None) != 0 or int(space.n) < count:
+        raise InputError(
+            f"environment {name}: its actions are {space}, but the data have {count}, numbered from 0; name the right "
+            "one with --env, or --env none"
+        )
+
+
 def evaluate(name: str, act: Callable[[np.ndarray], np.ndarray], episodes: int, seed: int) -> dict[str, Any]:
     """Play whole episodes side by side, without exploration noise.
 
     Args:
         name: Gymnasium environment.
-        act: (episodes, observation) -> (episodes, action).
+        act: (episodes, observation) -> (episodes, action), or (episodes,) where actions are discrete.
         episodes: how many; each in an environment of its own, seeded ``seed``, ``seed + 1``, ...
         seed: of the first episode.
 

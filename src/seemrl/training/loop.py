@@ -86,12 +86,13 @@ class Run:
         )
         columns = (
             self._normalized(self.data.observations),
-            self.data.one_hot_actions() if self.data.discrete else self.data.actions,
+            self.data.actions,
             self.data.rewards,
             self._normalized(self.data.next_observations),
             self.data.terminals.astype(np.float32),
         )
-        self._transitions = Transitions(*map(jnp.asarray, columns))
+        one_hot = self.data.one_hot_actions() if self.data.discrete else self.data.actions
+        self._transitions = Transitions(*map(jnp.asarray, columns))._replace(actions=jnp.asarray(one_hot))
         if self.config.hyperparameters.uses_next_actions:
             following, known = logged_next_actions(self.data, np.arange(len(self.data)))
             self._transitions = self._transitions._replace(
@@ -160,8 +161,9 @@ class Run:
         return f"ended at step {self.step}, {outlook.verdict}; the newest checkpoint is of step {kept}"
 
     def act(self, observations: np.ndarray) -> np.ndarray:
-        """The policy's actions at raw observations, (batch, action)."""
-        return np.asarray(act(self.agent, jnp.asarray(self._normalized(observations))))
+        """The policy's actions at raw observations, (batch, action); of discrete ones the numbers, (batch,)."""
+        actions = np.asarray(act(self.agent, jnp.asarray(self._normalized(observations))))
+        return actions.argmax(axis=1) if self.data.discrete else actions
 
     def _normalized(self, observations: np.ndarray) -> np.ndarray:
         return ((observations - self._mean) / self._deviation).astype(np.float32)

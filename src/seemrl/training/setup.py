@@ -8,9 +8,10 @@ import numpy as np
 
 from seemrl.data.dataset import Dataset, check_actions_in_box
 from seemrl.data.loading import FORMATS, load
+from seemrl.data.refusals import refusal
 from seemrl.errors import InputError, MissingPartError
 from seemrl.training.config import TrainConfig
-from seemrl.training.evaluation import ActionBox, action_box, make_environment
+from seemrl.training.evaluation import ActionBox, action_box, check_action_count, make_environment
 from seemrl.training.loop import Run
 from seemrl.training.run_directory import begin, check_same, description, sole_writer, stored_description
 
@@ -41,8 +42,10 @@ def open_run(config: TrainConfig, notify: Callable[[str], object], data: Dataset
             raise InputError(f"--data: no data file given; name one: {FORMATS}")
         data = load(config.data)
     data = data.subset(config.data_percent, config.subset_of, config.subset_seed)
+    _check_kind_of_actions(config, data)
     environment, box = _environment(config, data, notify)
-    check_actions_in_box(data, np.asarray(box.low), np.asarray(box.high))
+    if not data.discrete:
+        check_actions_in_box(data, np.asarray(box.low), np.asarray(box.high))
     path = run_path(config)
     described = description(config, data, path, environment)
     if config.resume:
@@ -73,9 +76,24 @@ def held_run(config: TrainConfig, notify: Callable[[str], object]) -> Generator[
         yield run
 
 
+def _check_kind_of_actions(config: TrainConfig, data: Dataset) -> None:
+    wanted = config.hyperparameters.discrete
+    if data.discrete and not wanted:
+        raise refusal(
+            data.source,
+            "actions: discrete (integers), where continuous ones belong; --agent dqn takes the discrete",
+        )
+    if wanted and not data.discrete:
+        raise refusal(
+            data.source,
+            f"actions: continuous, where {config.agent} takes discrete ones (integers); choose another --agent",
+        )
+
+
 def _environment(config: TrainConfig, data: Dataset, notify: Callable[[str], object]) -> tuple[str | None, ActionBox]:
     """The environment to evaluate in, if any, and the box of the actions."""
-    assumed = ActionBox((-1.0,) * data.action_size, (1.0,) * data.action_size)
+    size, lowest = (data.action_count, 0.0) if data.discrete else (data.action_size, -1.0)
+    assumed = ActionBox((lowest,) * size, (1.0,) * size)
     name = config.env or data.environment or "none"
     if name == "none":
         return None, assumed
@@ -90,13 +108,15 @@ def _environment(config: TrainConfig, data: Dataset, notify: Callable[[str], obj
         notify(f"no evaluation: {error}")
         return None, assumed
     try:
-        box = action_box(environment, name)
+        if data.discrete:
+            check_action_count(environment, name, size)
+        box = assumed if data.discrete else action_box(environment, name)
         shape = environment.observation_space.shape
     finally:
         environment.close()
-    if shape != (data.observation_size,) or len(box.low) != data.action_size:
+    if shape != (data.observation_size,) or len(box.low) != size:
         raise InputError(
-            f"{data.source}: observations have {data.observation_size} numbers and actions {data.action_size}, but "
+            f"{data.source}: observations have {data.observation_size} numbers and actions {size}, but "
             f"{name} has {shape} and ({len(box.low)},); name the right one with --env, or --env none"
         )
     return name, box

@@ -76,7 +76,7 @@ def signs_of_a_bug(
         found += _of_episodes(data)
     if data is not None:
         found += _of_rewards(np.asarray(data.rewards, np.float64))
-        if not (isinstance(data, Batch) and data.discrete):
+        if not data.discrete:
             found += _of_actions(np.asarray(data.actions, np.float64), action_low, action_high)
         found += _of_observations(np.asarray(data.observations, np.float64))
     if reading is not None:
