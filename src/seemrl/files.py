@@ -1,5 +1,6 @@
-"""Files that are never half-written: atomic replacement, append-only JSON lines and strict JSON numbers."""
+"""Files that are never half-written: atomic replacement, append-only JSON lines, strict JSON numbers, one writer."""
 
+import fcntl
 import json
 import math
 import os
@@ -97,6 +98,30 @@ def strict(value: Any) -> Any:
 
 def _json_line(row: Mapping[str, Any]) -> str:
     return json.dumps(strict(row), allow_nan=False) + "\n"
+
+
+def hold(directory: Path) -> int:
+    """Keep other writers out of a directory until the descriptor returned is closed or this process is gone.
+
+    On a file system without locks nobody is kept out.
+
+    Raises:
+        InputError: another writer holds it, or this process may not write there.
+    """
+    try:
+        descriptor = os.open(directory / ".lock", os.O_CREAT | os.O_RDWR, 0o666)
+    except OSError as error:
+        raise InputError(f"{directory}: cannot be written ({error.strerror}); check its permissions") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise InputError(
+            f"{directory}: another process is writing in it; wait for it or choose another directory"
+        ) from error
+    except OSError:
+        pass
+    return descriptor
 
 
 def flush_to_disk(path: Path) -> None:

@@ -133,7 +133,7 @@ def test_a_run_is_one_process_at_a_time_and_an_interrupted_one_says_how_to_go_on
     monkeypatch.chdir(tmp_path)
     assert main(["train", "--out", "run", "--resume"]) == 2
     said = capsys.readouterr().err
-    assert said == "seemrl: error: run: another process is training in it; wait for it or choose another --out\n"
+    assert said == "seemrl: error: run: another process is writing in it; wait for it or choose another directory\n"
     assert main(["train", "--data", str(EMBEDDED), "--out", "run"]) == 2
     assert "exists already; add --resume to continue it" in capsys.readouterr().err
     process.send_signal(signal.SIGINT)

@@ -159,7 +159,7 @@ def test_after_a_half_line_was_dropped_rows_are_appended_on_lines_of_their_own(t
 def test_a_second_writer_is_refused_until_the_first_has_gone(tmp_path):
     with sole_writer(tmp_path):
         for _ in range(2):
-            with pytest.raises(InputError, match="another process is training in it"), sole_writer(tmp_path):
+            with pytest.raises(InputError, match="another process is writing in it"), sole_writer(tmp_path):
                 pytest.fail("two writers")
     with pytest.raises(RuntimeError), sole_writer(tmp_path):
         raise RuntimeError

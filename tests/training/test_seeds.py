@@ -40,6 +40,6 @@ def test_a_seed_that_is_training_is_not_resumed_beside_itself(tmp_path):
     abandon_at(alone, 36)
     before = (alone.directory / "readings.jsonl").read_bytes()
     settings = seed_settings(replace(SMALL, seeds=2, seed=3, resume=True), tmp_path / "both")
-    with sole_writer(alone.directory), pytest.raises(InputError, match="another process is training in it"):
+    with sole_writer(alone.directory), pytest.raises(InputError, match="another process is writing in it"):
         train_seeds(settings, Console(quiet=True))
     assert (alone.directory / "readings.jsonl").read_bytes() == before

@@ -1,6 +1,5 @@
 """A monitor's readings on the disk: whole at any moment, continued by whoever opens them, one writer at a time."""
 
-import fcntl
 import hashlib
 import json
 import os
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from seemrl.errors import InputError
-from seemrl.files import append_json_line, read_json_lines, write_json, write_json_lines
+from seemrl.files import append_json_line, hold, read_json_lines, write_json, write_json_lines
 from seemrl.instrument.batch import Batch
 from seemrl.instrument.reading import Reading
 
@@ -177,17 +176,7 @@ def _drop_half_line(file: Path) -> None:
 
 
 def _hold(directory: Path) -> None:
-    """Keep other processes out; the lock falls with this process, however it ends."""
+    """Keep other processes out until this one ends; a later monitor in it continues the log."""
     place = directory.resolve()
-    if place in _held:
-        return
-    descriptor = os.open(place / ".lock", os.O_CREAT | os.O_RDWR, 0o666)
-    try:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError) as error:
-        os.close(descriptor)
-        raise InputError(f"{directory}: another process is writing in it; choose another directory") from error
-    except OSError:  # a file system without locks
-        os.close(descriptor)
-        return
-    _held[place] = descriptor
+    if place not in _held:
+        _held[place] = hold(directory)

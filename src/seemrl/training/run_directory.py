@@ -1,7 +1,6 @@
 """The run directory: who may write in it, how a run begins, and how a killed one is picked up."""
 
 import dataclasses
-import fcntl
 import json
 import math
 import os
@@ -13,7 +12,7 @@ from typing import Any
 
 from seemrl.data.dataset import Dataset
 from seemrl.errors import InputError
-from seemrl.files import read_json_lines, write_json, write_json_lines
+from seemrl.files import hold, read_json_lines, write_json, write_json_lines
 from seemrl.training.config import TrainConfig
 from seemrl.training.online_config import OnlineConfig
 
@@ -146,17 +145,8 @@ def sole_writer(run: Path) -> Generator[None]:
     Raises:
         InputError: another process is writing in it, or this one may not.
     """
+    descriptor = hold(run)
     try:
-        descriptor = os.open(run / ".lock", os.O_CREAT | os.O_RDWR, 0o666)
-    except OSError as error:
-        raise InputError(f"{run}: cannot be written ({error.strerror}); check its permissions") from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(
-                f"{run}: another process is training in it; wait for it or choose another --out"
-            ) from error
         yield
     finally:
         os.close(descriptor)
