@@ -12,7 +12,7 @@ import torch
 
 from cases import ACTION, OBSERVATION, shaken
 from oracles import InTorch
-from seemrl.agents.agent import Transitions, train_updates
+from seemrl.agents.agent import Data, Transitions, train_updates
 from seemrl.agents.config import AgentConfig
 from seemrl.agents.registry import create_agent
 
@@ -95,7 +95,7 @@ def assert_same_loss(found: tuple[Any, Any], wanted: torch.Tensor, parameters: l
         np.testing.assert_allclose(one, other.numpy(), atol=1e-5 * size)
 
 
-def trained(agent: Any, updates: int, data: Transitions | None = None) -> tuple[Any, dict[str, float]]:
+def trained(agent: Any, updates: int, data: Data | None = None) -> tuple[Any, dict[str, float]]:
     agent, info = train_updates(transitions() if data is None else data, agent, updates, BATCH)
     return agent, {name: float(value) for name, value in info.items()}
 

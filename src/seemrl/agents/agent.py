@@ -15,6 +15,7 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from seemrl.agents.config import AgentConfig, OptimizerName
+from seemrl.agents.weighted import Weighted, draw_by_priority, with_priorities
 
 Info = dict[str, Float[Array, ""]]
 Learner = TypeVar("Learner", bound="Agent")
@@ -54,6 +55,14 @@ class Replay(NamedTuple):
     written: Int[Array, ""]
 
 
+Data = Transitions | Replay | Weighted
+"""What an agent learns from."""
+
+_FOR_THE_ACTOR = 0x5EED  # folded into an update's key; no number that a split of it uses
+_LEAST_PRIORITY = 1e-6
+_PRIORITY_EXPONENT = 0.6
+
+
 class Measured(NamedTuple):
     """An agent as the instrument takes it.
 
@@ -79,6 +88,7 @@ class Agent(eqx.Module):
     Attributes:
         key: everything random derives from it and the step.
         step: critic updates done.
+        priorities: what `draw` goes by, a tree of `priority_tree`, where transitions are prioritised by TD error.
     """
 
     draws: ClassVar[int] = 2
@@ -86,6 +96,7 @@ class Agent(eqx.Module):
 
     key: PRNGKeyArray
     step: Array
+    priorities: Float[Array, " nodes"] | None = eqx.field(default=None, kw_only=True)
 
     @property
     def updates_per_cycle(self) -> int:
@@ -93,7 +104,7 @@ class Agent(eqx.Module):
         return 1
 
     @abstractmethod
-    def update(self, data: Transitions | Replay, batch_size: int) -> tuple["Agent", Info]:
+    def update(self, data: Data, batch_size: int) -> tuple["Agent", Info]:
         """One cycle: critic updates, what else the agent trains, a move of its targets; and the metrics of the last."""
 
     @abstractmethod
@@ -110,17 +121,72 @@ class Agent(eqx.Module):
     def measured(self) -> Measured | None:
         """The critic and how it is trained; None where the agent has none that bootstraps."""
 
-    def draw(self, data: Transitions | Replay, batch_size: int) -> tuple[Transitions, PRNGKeyArray]:
-        """Transitions for this step, drawn with replacement, and a key for what else is random in it."""
+    def draw(self, data: Data, batch_size: int) -> tuple[Transitions, PRNGKeyArray]:
+        """The critic's transitions for this step, drawn with replacement, and a key for what else is random in it."""
         sample_key, key = jax.random.split(jax.random.fold_in(self.key, self.step))
-        columns, count = (data.transitions, data.filled) if isinstance(data, Replay) else (data, data.rewards.shape[0])
-        rows = jax.random.randint(sample_key, (batch_size,), 0, count)
-        return jax.tree.map(lambda column: column[rows], columns), key
+        return _rows(data, self._drawn(data, sample_key, batch_size)), key
+
+    def draw_for_actor(self, data: Data, batch: Transitions) -> Transitions:
+        """The actor's transitions: the critic's batch, or as many of its own where weights are for the actor alone."""
+        if not isinstance(data, Weighted) or data.everywhere:
+            return batch
+        key = jax.random.fold_in(jax.random.fold_in(self.key, self.step), _FOR_THE_ACTOR)
+        return _rows(data, data.draw(key, len(batch.rewards)))
+
+    def _drawn(self, data: Data, key: PRNGKeyArray, count: int) -> Int[Array, " count"]:
+        if self.priorities is not None:
+            return draw_by_priority(self.priorities, key, count)
+        if isinstance(data, Weighted) and data.everywhere:
+            return data.draw(key, count)
+        filled = data.filled if isinstance(data, Replay) else len(_columns(data).rewards)
+        return jax.random.randint(key, (count,), 0, filled)
+
+    def prioritised(self: Learner, before: Any, tree: Float[Array, " nodes"], data: Data, batch_size: int) -> Learner:
+        """The agent with new priorities of all that was drawn in the cycle since ``before``: (|TD error| + 1e-6)^0.6.
+
+        The TD error is that of the critic as it has become, a mean over its heads, against the smallest target head
+        (Schaul et al., 2016, section 3.3; without their importance weights).
+        """
+        for past in range(self.updates_per_cycle):
+            sample_key, key = jax.random.split(jax.random.fold_in(before.key, before.step + past))
+            rows = before._drawn(data, sample_key, batch_size)
+            error = td_error(self, _rows(data, rows), key)
+            tree = with_priorities(tree, rows, (error + _LEAST_PRIORITY) ** _PRIORITY_EXPONENT)
+        return self.replace(priorities=tree)
+
+    def values(
+        self, critic: Any, observations: Float[Array, "batch observation"], actions: Float[Array, "batch action"]
+    ) -> Float[Array, "heads batch"]:
+        """Values of every head at actions as the data and `target_actions` have them."""
+        return critic(observations, actions)
 
     def replace(self: Learner, **changes: PyTree) -> Learner:
         """The same learner with some of its parts exchanged."""
         names = tuple(changes)
         return eqx.tree_at(lambda agent: tuple(getattr(agent, name) for name in names), self, tuple(changes.values()))
+
+
+def _columns(data: Data) -> Transitions:
+    return data if isinstance(data, Transitions) else data.transitions
+
+
+def _rows(data: Data, rows: Int[Array, " count"]) -> Transitions:
+    return jax.tree.map(lambda column: column[rows], _columns(data))
+
+
+def td_error(agent: Any, batch: Transitions, key: PRNGKeyArray) -> Float[Array, " batch"]:
+    """|Q(s, a) - r - discount (1 - d) Q_target(s', a')|, the mean over heads, against the smallest target head.
+
+    Args:
+        agent: has ``critic``, ``target_critic`` and, in its ``scalars``, ``discount``.
+        batch: transitions.
+        key: of what is random in a'.
+    """
+    next_actions = agent.target_actions(batch.next_observations, key)
+    values = agent.values(agent.critic, batch.observations, batch.actions)
+    next_values = jnp.min(agent.values(agent.target_critic, batch.next_observations, next_actions), axis=0)
+    targets = batch.rewards + agent.scalars.discount * (1 - batch.terminals) * next_values
+    return jnp.mean(jnp.abs(values - targets), axis=0)
 
 
 def against_smallest_target(agent: Any, target_period: int = 1) -> Measured:
@@ -181,7 +247,7 @@ def _optimizer(name: OptimizerName):
     return optax.inject_hyperparams({"adam": optax.adam, "sgd": optax.sgd}[name])
 
 
-def train_updates(data: Transitions | Replay, agent: Agent, updates: int, batch_size: int) -> tuple[Any, Info]:
+def train_updates(data: Data, agent: Agent, updates: int, batch_size: int) -> tuple[Any, Info]:
     """Run some critic updates in one compiled call; returns the agent and the mean of every metric over them.
 
     Args:
@@ -199,14 +265,17 @@ def train_updates(data: Transitions | Replay, agent: Agent, updates: int, batch_
 
 
 @eqx.filter_jit
-def _train_cycles(data: Transitions | Replay, agent: Agent, cycles: Array, batch_size: int) -> tuple[Agent, Info]:
+def _train_cycles(data: Data, agent: Agent, cycles: Array, batch_size: int) -> tuple[Agent, Info]:
     arrays, static = eqx.partition(agent, eqx.is_array)
     shapes = jax.eval_shape(lambda: eqx.combine(arrays, static).update(data, batch_size)[1])
     nothing = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
 
     def cycle(_: Array, carry: tuple[PyTree, Info]) -> tuple[PyTree, Info]:
         arrays, total = carry
-        agent, info = eqx.combine(arrays, static).update(data, batch_size)
+        before = eqx.combine(arrays, static)
+        agent, info = before.update(data, batch_size)
+        if agent.priorities is not None:
+            agent = agent.prioritised(before, agent.priorities, data, batch_size)
         return eqx.filter(agent, eqx.is_array), jax.tree.map(jnp.add, total, info)
 
     arrays, total = jax.lax.fori_loop(0, cycles, cycle, (arrays, nothing))

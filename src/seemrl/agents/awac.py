@@ -9,9 +9,9 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from seemrl.agents.agent import (
     Agent,
+    Data,
     Info,
     Measured,
-    Replay,
     Transitions,
     against_smallest_target,
     follow,
@@ -107,11 +107,12 @@ class AWAC(Agent):
         info = {"actor_loss": loss, "bc_mse": bc_mse, "weight_mean": jnp.mean(weights)}
         return loss, info | {"advantage_mean": jnp.mean(q - policy_q), "policy_q_mean": jnp.mean(policy_q)}
 
-    def update(self, data: Transitions | Replay, batch_size: int) -> tuple["AWAC", Info]:
+    def update(self, data: Data, batch_size: int) -> tuple["AWAC", Info]:
         """Critic, then policy by the critic as it has become; then the target moves."""
         batch, key = self.draw(data, batch_size)
         critic_key, actor_key = jax.random.split(key)
         agent, critic_info = improve(self, "critic", self.critic_loss, batch, critic_key)
-        agent, actor_info = improve(agent, "actor", agent.actor_loss, batch, actor_key)
+        for_actor = self.draw_for_actor(data, batch)
+        agent, actor_info = improve(agent, "actor", agent.actor_loss, for_actor, actor_key)
         target = follow(agent.target_critic, agent.critic, agent.scalars.target_rate)
         return agent.replace(target_critic=target, step=agent.step + 1), critic_info | actor_info

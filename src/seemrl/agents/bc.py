@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from seemrl.agents.agent import Agent, Info, Replay, Transitions, improve, start_optimizer
+from seemrl.agents.agent import Agent, Data, Info, Transitions, improve, start_optimizer
 from seemrl.agents.bc_config import BCConfig
 from seemrl.agents.config import OptimizerName
 from seemrl.networks.mlp import DeterministicActor
@@ -51,8 +51,8 @@ class BC(Agent):
         loss = jnp.mean((actor(batch.observations) - batch.actions) ** 2)
         return loss, {"actor_loss": loss}
 
-    def update(self, data: Transitions | Replay, batch_size: int) -> tuple["BC", Info]:
+    def update(self, data: Data, batch_size: int) -> tuple["BC", Info]:
         """One step of the actor."""
-        batch, _ = self.draw(data, batch_size)
+        batch = self.draw_for_actor(data, self.draw(data, batch_size)[0])
         agent, info = improve(self, "actor", self.actor_loss, batch)
         return agent.replace(step=agent.step + 1), info

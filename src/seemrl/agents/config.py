@@ -22,6 +22,8 @@ class AgentConfig:
     """Whether it chooses among numbered actions."""
     explores: ClassVar[bool] = False
     """Whether it can collect its own data."""
+    bootstraps: ClassVar[bool] = False
+    """Whether its critic learns from its own values of the policy's actions."""
     uses_next_actions: ClassVar[bool] = False
     """Whether it learns from the action taken at the next observation too."""
 
@@ -97,6 +99,8 @@ class ActorConfig(AgentConfig):
 @dataclass(frozen=True, kw_only=True)
 class CriticConfig(AgentConfig):
     """What agents with a critic have: its normalisers, its optimizer and its target."""
+
+    bootstraps: ClassVar[bool] = True
 
     critic_norm: Norm = "none"
     """Normaliser inside the critic: "layer" (LayerNorm) is the cure, "rms" is RMSNorm."""

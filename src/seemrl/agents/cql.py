@@ -9,9 +9,9 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from seemrl.agents.agent import (
     Agent,
+    Data,
     Info,
     Measured,
-    Replay,
     Transitions,
     against_smallest_target,
     follow,
@@ -127,12 +127,13 @@ class CQL(Agent):
         loss = -jnp.mean(log_weight * (log_probability - len(self.actor.low)))
         return loss, {"entropy_weight": jnp.exp(log_weight)}
 
-    def update(self, data: Transitions | Replay, batch_size: int) -> tuple["CQL", Info]:
+    def update(self, data: Data, batch_size: int) -> tuple["CQL", Info]:
         """Entropy weight, policy and critic, each by what the others were before; then the target moves."""
         batch, key = self.draw(data, batch_size)
         critic_key, actor_key = jax.random.split(key)
         agent, weight_info = improve(self, "log_entropy_weight", self.log_entropy_weight_loss, batch, actor_key)
-        agent, actor_info = improve(agent, "actor", self.actor_loss, batch, actor_key)
+        for_actor = self.draw_for_actor(data, batch)
+        agent, actor_info = improve(agent, "actor", self.actor_loss, for_actor, actor_key)
         agent, critic_info = improve(agent, "critic", self.critic_loss, batch, critic_key)
         target = follow(self.target_critic, agent.critic, self.scalars.target_rate)
         return agent.replace(target_critic=target, step=agent.step + 1), critic_info | actor_info | weight_info

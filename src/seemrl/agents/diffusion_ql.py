@@ -13,9 +13,9 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from seemrl.agents.agent import (
     Agent,
+    Data,
     Info,
     Measured,
-    Replay,
     Transitions,
     against_smallest_target,
     descend,
@@ -148,12 +148,12 @@ class DiffusionQL(Agent):
         loss = self.scalars.diffusion_weight * denoising - self.scalars.q_weight * q_term
         return loss, {"actor_loss": loss, "denoising_loss": denoising, "policy_q_mean": jnp.mean(q)}
 
-    def update(self, data: Transitions | Replay, batch_size: int) -> tuple["DiffusionQL", Info]:
+    def update(self, data: Data, batch_size: int) -> tuple["DiffusionQL", Info]:
         """One update of the critic, then of the policy on the same batch, then moves of the targets."""
         batch, key = self.draw(data, batch_size)
         critic_key, actor_key = jax.random.split(key)
         agent, critic_info = self._update_critic(batch, critic_key)
-        agent, actor_info = agent._update_policy(batch, actor_key)
+        agent, actor_info = agent._update_policy(self.draw_for_actor(data, batch), actor_key)
         return agent._move_targets(), critic_info | actor_info
 
     def _update_critic(self, batch: Transitions, key: PRNGKeyArray) -> tuple["DiffusionQL", Info]:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from seemrl.agents.agent import Agent, Info, Measured, Replay, Transitions, follow, improve, start_optimizer
+from seemrl.agents.agent import Agent, Data, Info, Measured, Transitions, follow, improve, start_optimizer
 from seemrl.agents.config import OptimizerName
 from seemrl.agents.dqn_config import DQNConfig
 from seemrl.agents.losses import bootstrapped, td_loss
@@ -94,7 +94,16 @@ class DQN(Agent):
         agreement = jnp.mean(jnp.argmax(every, axis=1) == jnp.argmax(batch.actions, axis=1))
         return total, info | {"critic_loss": total, "td_loss": loss, "conservative_gap": gap, "agreement": agreement}
 
-    def update(self, data: Transitions | Replay, batch_size: int) -> tuple["DQN", Info]:
+    def values(
+        self, critic: DiscreteCritic, observations: Float[Array, "batch observation"], actions: Float[Array, "batch _"]
+    ) -> Float[Array, "1 batch"]:
+        """Values of actions, one-hot or as numbers, (batch, 1)."""
+        every = critic(observations)
+        if actions.shape[1] == 1:
+            return jnp.take_along_axis(every, actions.astype(jnp.int32), axis=1).T
+        return jnp.sum(every * actions, axis=1)[None]
+
+    def update(self, data: Data, batch_size: int) -> tuple["DQN", Info]:
         """One step of the critic, then one move of its target."""
         batch, _ = self.draw(data, batch_size)
         agent, info = improve(self, "critic", self.critic_loss, batch)

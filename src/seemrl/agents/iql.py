@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from seemrl.agents.agent import Agent, Info, Replay, Transitions, follow, improve, numbers_of, start_optimizer
+from seemrl.agents.agent import Agent, Data, Info, Transitions, follow, improve, numbers_of, start_optimizer
 from seemrl.agents.config import OptimizerName
 from seemrl.agents.iql_config import IQLConfig
 from seemrl.agents.losses import advantage_weights, bootstrapped, expectile_loss, td_loss
@@ -111,11 +111,11 @@ class IQL(Agent):
         info = {"actor_loss": loss, "bc_mse": bc_mse, "weight_mean": jnp.mean(weights)}
         return loss, info | {"advantage_mean": jnp.mean(advantages)}
 
-    def update(self, data: Transitions | Replay, batch_size: int) -> tuple["IQL", Info]:
+    def update(self, data: Data, batch_size: int) -> tuple["IQL", Info]:
         """State value, then policy, then critic, each by what those before it have become; then the target moves."""
         batch, _ = self.draw(data, batch_size)
         agent, value_info = improve(self, "value", self.value_loss, batch)
-        agent, actor_info = improve(agent, "actor", agent.actor_loss, batch)
+        agent, actor_info = improve(agent, "actor", agent.actor_loss, self.draw_for_actor(data, batch))
         agent, critic_info = improve(agent, "critic", agent.critic_loss, batch)
         target = follow(agent.target_critic, agent.critic, agent.scalars.target_rate)
         return agent.replace(target_critic=target, step=agent.step + 1), critic_info | value_info | actor_info

@@ -12,6 +12,7 @@ class IQLConfig(ActorConfig, CriticConfig):
     """Hyperparameters of IQL; the defaults are the published ones for locomotion."""
 
     agent: ClassVar[AgentName] = "iql"
+    bootstraps: ClassVar[bool] = False
 
     value_learning_rate: float = 3e-4
     """Step size of the state-value network, which has the critic's normalisers."""

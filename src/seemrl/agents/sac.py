@@ -12,9 +12,9 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from seemrl.agents.agent import (
     Agent,
+    Data,
     Info,
     Measured,
-    Replay,
     Transitions,
     against_smallest_target,
     descend,
@@ -126,11 +126,11 @@ class SAC(Agent):
         """Alpha (entropy - target entropy) (eq. 18): it falls while the policy is more random than wanted."""
         return jnp.exp(log_temperature) * jax.lax.stop_gradient(entropy - self.scalars.target_entropy)
 
-    def update(self, data: Transitions | Replay, batch_size: int) -> tuple["SAC", Info]:
+    def update(self, data: Data, batch_size: int) -> tuple["SAC", Info]:
         """One update of the temperature, the actor and the critic, in this order, and one move of the target."""
         batch, key = self.draw(data, batch_size)
         actor_key, critic_key = jax.random.split(key)
-        agent, actor_info = self._update_actor(batch, actor_key)
+        agent, actor_info = self._update_actor(self.draw_for_actor(data, batch), actor_key)
         agent, info = agent._update_critic(batch, critic_key)
         return agent, info | actor_info
 

@@ -13,9 +13,9 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from seemrl.agents.agent import (
     Agent,
+    Data,
     Info,
     Measured,
-    Replay,
     Transitions,
     against_smallest_target,
     follow,
@@ -124,14 +124,14 @@ class TD3BC(Agent):
         loss = self.scalars.bc_weight * bc_mse - q_term
         return loss, {"actor_loss": loss, "bc_mse": bc_mse, "policy_q_mean": jnp.mean(q)}
 
-    def update(self, data: Transitions | Replay, batch_size: int) -> tuple["TD3BC", Info]:
+    def update(self, data: Data, batch_size: int) -> tuple["TD3BC", Info]:
         """One cycle: ``policy_frequency`` critic updates, then one actor update and one move of the targets."""
         batch, key = self.draw(data, batch_size)
         agent, info = self._update_critic(batch, key)
         for _ in range(self.policy_frequency - 1):
             batch, key = agent.draw(data, batch_size)
             agent, info = agent._update_critic(batch, key)
-        agent, actor_info = agent._update_actor(batch)
+        agent, actor_info = agent._update_actor(agent.draw_for_actor(data, batch))
         return agent, info | actor_info
 
     def _update_critic(self, batch: Transitions, key: PRNGKeyArray) -> tuple["TD3BC", Info]:

@@ -43,6 +43,17 @@ class TrainConfig(Generic[Hyperparameters]):
     """Transitions per update."""
     seed: int = 0
     """Seed of everything random in the run."""
+    resample: Literal["uniform", "return", "advantage", "td-error"] = "uniform"
+    """How transitions are drawn: uniformly; for the actor by their episode's return or by advantage; or for everything
+    by TD error."""
+    resample_critic: bool = False
+    """Draw the critic's transitions by return or advantage too."""
+    resample_floor: float = 0.1
+    """What every weight by return or advantage has at least, where the mean is 1 or the best return's is 1."""
+    advantage_rounds: int = 5
+    """Rounds of fitting a state value and weighting by advantage, before training."""
+    advantage_updates: int = 20_000
+    """Updates of the state value in each round."""
     normalize_observations: bool = True
     """Standardise observations by the data's mean and deviation, in evaluation as in training."""
     env: str = ""
@@ -93,13 +104,15 @@ class TrainConfig(Generic[Hyperparameters]):
         Raises:
             InputError: names the option, its value and what fits.
         """
-        for name in ("steps", "batch_size", "reading_rows", "evaluation_episodes", "seeds"):
+        counts = ("steps", "batch_size", "reading_rows", "evaluation_episodes", "seeds")
+        for name in (*counts, "advantage_rounds", "advantage_updates"):
             require_option(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         last = 2**32 - self.seeds  # JAX keeps 32 bits of a seed
         require_option(0 <= self.seed <= last, "seed", self.seed, f"from 0 to {last}")
         require_option(0 < self.data_percent <= 100, "data_percent", self.data_percent, "above 0 and at most 100")
         require_option(0 <= self.subset_seed < 2**63, "subset_seed", self.subset_seed, f"from 0 to {2**63 - 1}")
         self.hyperparameters.check()
+        self._check_resampling()
         own = self.hyperparameters.agent
         require_option(self.agent == own, "agent", self.agent, f"{own}, whose hyperparameters are given")
         cycle = self.hyperparameters.updates_per_cycle
@@ -107,3 +120,12 @@ class TrainConfig(Generic[Hyperparameters]):
         for name in ("steps", "read_every", "evaluate_every", "checkpoint_every"):
             value = getattr(self, name)
             require_option(value >= 0 and value % cycle == 0, name, value, whole)
+
+    def _check_resampling(self) -> None:
+        agent, how = self.hyperparameters, self.resample
+        require_option(0 <= self.resample_floor < 1e6, "resample_floor", self.resample_floor, "0 or more")
+        require_option(
+            how != "td-error" or agent.bootstraps, "resample", how, f"another: {agent.agent} has no such error"
+        )
+        for_nothing = agent.discrete and how in ("return", "advantage") and not self.resample_critic
+        require_option(not for_nothing, "resample", how, f"with --resample-critic: {agent.agent} has no actor")

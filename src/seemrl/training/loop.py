@@ -27,6 +27,7 @@ from seemrl.training.checkpoint import drop_after, load_newest, save_checkpoint
 from seemrl.training.config import TrainConfig
 from seemrl.training.evaluation import ActionBox, evaluate
 from seemrl.training.reading import as_measured, read_learner
+from seemrl.training.resampling import resampled
 from seemrl.training.run_directory import ADVICE, STOPPED, cut_logs
 
 _READING_SEED = 0
@@ -92,10 +93,10 @@ class Run:
             self.data.terminals.astype(np.float32),
         )
         one_hot = self.data.one_hot_actions() if self.data.discrete else self.data.actions
-        self._transitions = Transitions(*map(jnp.asarray, columns))._replace(actions=jnp.asarray(one_hot))
+        transitions = Transitions(*map(jnp.asarray, columns))._replace(actions=jnp.asarray(one_hot))
         if self.config.hyperparameters.uses_next_actions:
             following, known = logged_next_actions(self.data, np.arange(len(self.data)))
-            self._transitions = self._transitions._replace(
+            transitions = transitions._replace(
                 next_actions=jnp.asarray(following, jnp.float32), next_actions_known=jnp.asarray(known, jnp.float32)
             )
         self._rows = self.data.batch_rows(self.config.reading_rows, _READING_SEED)
@@ -103,6 +104,7 @@ class Run:
         self.agent = create_agent(
             self.config.hyperparameters, self.data.observation_size, self.box.low, self.box.high, self.config.seed
         )
+        self._learns_from, self.agent = resampled(self.config, self.data, transitions, self.agent, self.directory)
         self.step = 0
         self._stable_at = 0
 
@@ -126,7 +128,7 @@ class Run:
         while self.step < config.steps:
             stop = min(config.steps, *((self.step // cadence + 1) * cadence for cadence in cadences))
             started = perf_counter()
-            self.agent, info = train_updates(self._transitions, self.agent, stop - self.step, config.batch_size)
+            self.agent, info = train_updates(self._learns_from, self.agent, stop - self.step, config.batch_size)
             metrics = {name: float(value) for name, value in info.items()}
             metrics["updates_per_second"] = (stop - self.step) / (perf_counter() - started)
             self.step = stop

@@ -52,6 +52,10 @@ def open_run(config: TrainConfig, notify: Callable[[str], object], data: Dataset
         check_same(path, stored_description(path), described)
     else:
         begin(path, described)
+    if config.resample == "advantage":
+        notify(
+            f"weighing by advantage: {config.advantage_rounds} x {config.advantage_updates:,} updates of a state value"
+        )
     run = Run(config, data, box, path, environment, described["reward_bound"])
     if config.resume:
         run.restore(notify)
