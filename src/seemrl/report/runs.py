@@ -82,10 +82,10 @@ def told_apart(runs: Sequence[RunRecord]) -> list[RunRecord]:
 def _read_config(run: Path) -> Row:
     file = run / "config.json"
     if not run.exists():
-        raise InputError(f"{run}: no such run directory; give a directory that `seemrl train` wrote")
+        raise InputError(f"{run}: no such run directory; give one that `seemrl train` or a monitor wrote")
     if not file.is_file():
         raise InputError(
-            f"{run}: not a run directory (it has no config.json); give a directory that `seemrl train` wrote"
+            f"{run}: not a run directory (it has no config.json); give one that `seemrl train` or a monitor wrote"
         )
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
