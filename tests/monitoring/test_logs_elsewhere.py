@@ -7,6 +7,7 @@ import pytest
 from monitoring.monitored_loops import DISCOUNT, Loop
 from seemrl.cli import main
 from seemrl.logs.read import read_curve
+from seemrl.report.runs import read_run
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +49,19 @@ def test_the_report_of_a_log_says_what_it_is_and_when_the_alarm_was(logged, tmp_
     assert "a monitor's log, 300 steps" in page
     assert f"first called <em>diverging</em> at <strong>step {alarm}</strong>" in page
     assert 0 < alarm < monitor.history[-1].step
+
+
+def test_advice_is_kept_in_the_log_for_the_report_and_dropped_with_the_readings_it_was_about(tmp_path):
+    loop = Loop()
+    monitor = loop.monitor(directory=tmp_path / "log")
+    loop.train(200, monitor.update)
+    remedies = monitor.advise()
+    advice = read_run(tmp_path / "log").advice
+    assert advice is not None
+    assert advice["step"] == 200
+    assert [remedy["name"] for remedy in advice["remedies"]] == [remedy.name for remedy in remedies]
+    assert main(["report", str(tmp_path / "log"), "--out", str(tmp_path / "page.html")]) == 0
+    assert "What would end it" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+    monitor.update(100)  # training is taken up again before it
+    assert read_run(tmp_path / "log").advice is None

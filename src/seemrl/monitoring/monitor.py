@@ -178,8 +178,16 @@ class Monitor:
         return self._forecast
 
     def advise(self, **more: Any) -> list[Remedy]:
-        """What would end self-excitation, measured on the critic now, best first; ``more`` as for `advise`."""
-        return self._subject.advise(self._step or 0, **more)
+        """What would end self-excitation, measured on the critic now, best first; ``more`` as for `advise`.
+
+        It is kept in the log as well, where a report finds it.
+        """
+        step = self._step or 0
+        remedies = self._subject.advise(step, **more)
+        if self._log is not None:
+            with self._guarded("keeping the advice"):
+                self._log.set_advice(step, remedies)
+        return remedies
 
     # ------------------------------------------------------------------------------------------------------ one reading
 

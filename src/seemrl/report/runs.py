@@ -119,7 +119,7 @@ def _read_advice(file: Path) -> Row | None:
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise InputError(
-            f"{file}: not the advice that `seemrl train` writes ({type(error).__name__}); restore or remove the file"
+            f"{file}: not the advice that seemrl writes ({type(error).__name__}); restore or remove the file"
         ) from None
 
 
