@@ -74,18 +74,18 @@ $(VENV)/ready-lint: pyproject.toml constraints.txt | $(VENV)/created
 $(VENV)/ready-docs: pyproject.toml constraints.txt | $(VENV)/created
 	$(call install,docs,the documentation,a minute or so)
 
-# $(call library,REQUIREMENT): seemrl beside one library, under our pins but for the one that d3rlpy contradicts.
+# $(call library,REQUIREMENTS,EXTRAS): seemrl beside one library, under our pins but for the one that d3rlpy contradicts.
 define library
 	@echo "make: setting up $(@D) for $(1) (once; a minute or so)"
 	@$(BIN)/python -m venv $(@D)
 	@grep -v '^gymnasium==' constraints.txt > $(@D)/constraints.txt
 	@$(@D)/bin/python -m pip install --quiet --no-compile --constraint $(@D)/constraints.txt \
-		--editable '.[torch]' $(1) beartype pytest
+		--editable '.[torch$(2)]' $(1) beartype pytest
 	@touch $@
 endef
 
 .venv-d3rlpy/ready: pyproject.toml constraints.txt | $(VENV)/created
-	$(call library,'d3rlpy==2.8.1')
+	$(call library,'d3rlpy==2.8.1',$(comma)wandb$(comma)mlflow)
 
 .venv-online/ready: pyproject.toml constraints.txt | $(VENV)/created
 	$(call library,'stable-baselines3==2.9.2')

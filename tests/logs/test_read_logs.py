@@ -150,3 +150,13 @@ def test_readings_go_before_metrics_and_half_written_lines_are_left_out(tmp_path
     assert read_curve(run).q_values == Q_VALUES.tolist()
     (run / "readings.jsonl").write_text("")
     assert set(read_curve(run).q_values) == {7.0}
+
+
+def test_a_column_called_so_outright_goes_before_those_of_a_group(tmp_path):
+    log = tmp_path / "log.jsonl"
+    log.write_text("".join(json.dumps({"old": {"step": 9}, "step": n, "q": n, "new": {"q": 5}}) + "\n" for n in (1, 2)))
+    curve = read_curve(log)
+    assert (curve.step_column, curve.q_column, curve.steps, curve.q_values) == ("step", "q", [1, 2], [1, 2])
+    log.write_text(json.dumps({"old": {"step": 9}, "new": {"step": 9}, "q": 1}) + "\n")
+    with pytest.raises(InputError, match="several columns may be the training step: old/step, new/step; choose one"):
+        read_curve(log)

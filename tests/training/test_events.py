@@ -80,13 +80,13 @@ import sys
 from pathlib import Path
 from seemrl.training.events import EventLog
 EventLog(Path({str(tmp_path)!r}), 0).close()
-print("torch" in sys.modules, "tensorboardX" in sys.modules)"""
+print("torch" in sys.modules, "tensorboard" in sys.modules)"""
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ended.stdout.split() == ["False", "True"]
 
 
-def test_without_tensorboardx_a_run_is_trained_all_the_same(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+def test_without_tensorboard_a_run_is_trained_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
     run = begin(tmp_path / "run")
     train(run)
     assert run.step == SMALL.steps

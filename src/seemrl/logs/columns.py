@@ -80,7 +80,8 @@ def find_column(columns: Iterable[str], names: Sequence[str], what: str, option:
     """The column with the first of these names that the log has.
 
     Case and punctuation are ignored, and so is what stands before the last ``/`` or before the `` - `` that joins a
-    run's name to a metric's.
+    run's name to a metric's. A column that is called so outright goes before those of a group: ``step`` before
+    ``forecast/step``.
 
     Args:
         columns: of the log.
@@ -95,6 +96,9 @@ def find_column(columns: Iterable[str], names: Sequence[str], what: str, option:
     short = {column: _short(column) for column in columns}
     for name in names:
         found = [column for column in columns if short[column] == name]
+        outright = [column for column in found if _plain(column) == name]
+        if len(outright) == 1:
+            return outright[0]
         if len(found) > 1:
             raise InputError(f"several columns may be {what}: {shown(found)}; choose one with {option}")
         if found:
@@ -123,5 +127,8 @@ def shown(columns: Sequence[str]) -> str:
 
 def _short(column: str) -> str:
     metric = column.rsplit(" - ", 1)[-1]
-    metric = metric.rsplit("/", 1)[-1]
-    return re.sub(r"[^a-z0-9]+", "_", metric.lower()).strip("_")
+    return _plain(metric.rsplit("/", 1)[-1])
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9/]+", "_", name.lower()).strip("_")

@@ -72,6 +72,8 @@ def read_curve(path: str | Path, *, step_column: str | None = None, q_column: st
     if log.is_dir():
         settings = _run_settings(log / "config.json")
         log = _log_in(log, q_column)
+    elif log.name in RUN_LOGS:
+        settings = _run_settings(log.with_name("config.json"))
     try:
         table, step_name, q_name = _columns(log, step_column, q_column)
     except MissingPartError:

@@ -14,9 +14,11 @@ import numpy as np
 from seemrl.errors import InputError
 from seemrl.files import append_json_line, hold, read_json_lines, write_json, write_json_lines
 from seemrl.instrument.batch import Batch
+from seemrl.instrument.forecast.advice import Advice
+from seemrl.instrument.forecast.remedy import Remedy
 from seemrl.instrument.reading import Reading
 
-READINGS, ROLLBACKS = "readings.jsonl", "rollbacks.jsonl"
+READINGS, ROLLBACKS, ADVICE = "readings.jsonl", "rollbacks.jsonl", "advice.json"
 _DECIDING = ("discount", "heads", "mask_terminals", "loss_scale", "target_rate", "target_period", "policy_draws")
 """Options that make readings another quantity."""
 _held: dict[Path, int] = {}  # descriptors of this process's locks; it may open a log again, as notebooks do
@@ -55,7 +57,8 @@ class MonitorLog:
     """The directory of one monitor, in the layout of a run directory.
 
     ``config.json`` says what is read, ``readings.jsonl`` has one reading with its forecast a line,
-    ``rollbacks.jsonl`` one return to an earlier state a line. Each line is flushed to the disk before training goes on.
+    ``rollbacks.jsonl`` one return to an earlier state a line, ``advice.json`` what was last advised. Each line is
+    flushed to the disk before training goes on.
 
     Args:
         directory: made if it is missing; continued if it holds a monitor's log.
@@ -93,13 +96,20 @@ class MonitorLog:
         row = {"step": rollback.step, "restored_step": rollback.restored_step, **more}
         append_json_line(self.directory / ROLLBACKS, row)
 
+    def set_advice(self, step: int, remedies: Sequence[Remedy]) -> None:
+        """Keep what was advised at a step, instead of anything advised before."""
+        write_json(self.directory / ADVICE, Advice(step, tuple(remedies), ()).to_dict())
+
     def cut(self, step: int) -> None:
-        """Drop readings and rollbacks later than a step."""
+        """Drop readings, rollbacks and advice later than a step."""
         for name in (READINGS, ROLLBACKS):
             rows = read_json_lines(self.directory / name)
             kept = [row for row in rows if int(row["step"]) <= step]
             if len(kept) < len(rows):
                 write_json_lines(self.directory / name, kept)
+        advice = self.directory / ADVICE
+        if advice.exists() and int(json.loads(advice.read_text(encoding="utf-8"))["step"]) > step:
+            advice.unlink()
 
 
 def description(batch: Batch, settings: Mapping[str, Any], reward_bound: float, label: str) -> dict[str, Any]:

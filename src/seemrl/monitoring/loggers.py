@@ -2,8 +2,10 @@
 
 import csv
 import logging
-import math
-from collections.abc import Mapping
+import sys
+import time
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, get_args, runtime_checkable
 
@@ -11,6 +13,7 @@ from seemrl.errors import InputError, MissingPartError
 from seemrl.instrument.forecast.outlook import Forecast
 from seemrl.instrument.forecast.verdict import Verdict
 from seemrl.instrument.reading import Reading
+from seemrl.monitoring.events import EventFile, check_installed
 
 _OF_READINGS = ("seem", "normalized", "rate", "q_mean", "q_max", "parameter_norm")
 
@@ -35,27 +38,124 @@ class TensorBoardLogger:
     """Scalars in TensorBoard's event files.
 
     Args:
-        to: a directory, or a ``SummaryWriter`` (torch's or tensorboardX's) that is there already.
+        to: a directory, or a ``SummaryWriter`` (torch's or tensorboardX's) that is there already. A row is on the disk
+            when `log` returns, but for tensorboardX, whose newest row waits for the next one or for its ``close``.
+        alone: nobody else writes in the directory: where steps go back, as after a crash, hide what they had before.
 
     Raises:
-        MissingPartError: neither tensorboardX nor torch with tensorboard is installed.
+        MissingPartError: a directory is given and tensorboard is not installed.
     """
 
-    def __init__(self, to: str | Path | Any) -> None:
-        self._writer: Any = _summary_writer()(str(to)) if isinstance(to, str | Path) else to
-        if not hasattr(self._writer, "add_scalar"):
+    def __init__(self, to: str | Path | Any, *, alone: bool = False) -> None:
+        if isinstance(to, str | Path):
+            check_installed()
+        elif not (hasattr(to, "add_scalar") and hasattr(to, "flush")):
             raise InputError(f"TensorBoardLogger: a {type(to).__name__} is neither a directory nor a SummaryWriter")
+        self._to, self._alone = to, alone
+        self._file: EventFile | None = None
+        self._step = -1
 
     def log(self, step: int, numbers: Mapping[str, float]) -> None:
-        """Write them; the last row may reach the disk with the next one, or with `close`."""
-        for name, number in numbers.items():
-            if math.isfinite(number):  # tensorboardX warns of every other, and no chart shows one
-                self._writer.add_scalar(name, number, step)
-        self._writer.flush()
+        """Write a row, and flush."""
+        if isinstance(self._to, str | Path):
+            if self._alone and step <= self._step:
+                self.close()
+            if self._file is None:
+                self._file = EventFile(Path(self._to), purge_step=step if self._alone else None)
+            self._file.write(step, numbers)
+        else:
+            for name, number in numbers.items():
+                self._to.add_scalar(name, number, step)
+            self._to.flush()
+        self._step = step
 
     def close(self) -> None:
-        """Flush everything to the disk and end the file."""
-        self._writer.close()
+        """End the file; a writer that was given is left open."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+class WandbLogger:
+    """Numbers in a Weights & Biases run, online or offline, as the run is.
+
+    They join the row that the run is at, so that rows and steps stay the caller's; a row of their own begins only where
+    the caller has logged nothing since the last reading. Charts have ``critic/step`` as their axis.
+
+    Args:
+        run: what ``wandb.init()`` returned; None begins an offline run under ``./wandb``, for ``wandb sync``.
+        project: of a new run.
+
+    Raises:
+        MissingPartError: no run is given and W&B is not installed.
+    """
+
+    def __init__(self, run: Any = None, *, project: str = "seemrl") -> None:
+        self._begun = run is None
+        if run is None:
+            try:
+                import wandb  # pyright: ignore[reportMissingImports]
+            except ImportError as error:
+                raise MissingPartError("wandb", "wandb", "WandbLogger") from error
+            run = wandb.init(project=project, mode="offline")
+        if not (hasattr(run, "log") and hasattr(run, "define_metric")):
+            raise InputError(f"WandbLogger: a {type(run).__name__} is no W&B run; pass what wandb.init() returns")
+        self._run: Any = run
+        self._joined: int | None = None
+        run.define_metric("critic/step")
+        run.define_metric("critic/*", step_metric="critic/step")
+
+    def log(self, step: int, numbers: Mapping[str, float]) -> None:
+        """Add them to the run's present row."""
+        if self._run.step == self._joined:  # the row holds our last reading, and nobody has ended it
+            self._run.log({}, commit=True)
+        self._run.log({"critic/step": step, **numbers}, commit=False)
+        self._joined = self._run.step
+
+    def close(self) -> None:
+        """End a run that was begun here; a run that was given is left open."""
+        if self._begun:
+            self._run.finish()
+
+
+class MLflowLogger:
+    """Metrics in an MLflow run, in whatever store; a local SQLite file will do.
+
+    SQL stores keep infinities as the largest number of their kind, 1.8e308.
+
+    Args:
+        tracking_uri: such as ``sqlite:///mlflow.db``; None for MLflow's own setting.
+        run_id: of a run that is there; None begins one.
+        experiment: of a new run.
+
+    Raises:
+        MissingPartError: MLflow is not installed.
+    """
+
+    def __init__(self, tracking_uri: str | None = None, run_id: str | None = None, experiment: str = "seemrl") -> None:
+        try:
+            from mlflow.entities import Metric  # pyright: ignore[reportMissingImports]
+            from mlflow.tracking import MlflowClient  # pyright: ignore[reportMissingImports]
+        except ImportError as error:
+            raise MissingPartError("mlflow", "mlflow", "MLflowLogger") from error
+        self._metric: Any = Metric
+        self._client: Any = MlflowClient(tracking_uri)
+        self._begun = run_id is None
+        if run_id is None:
+            found = self._client.get_experiment_by_name(experiment)
+            number = self._client.create_experiment(experiment) if found is None else found.experiment_id
+            run_id = str(self._client.create_run(number).info.run_id)
+        self.run_id: str = run_id
+
+    def log(self, step: int, numbers: Mapping[str, float]) -> None:
+        """Log all of them at once."""
+        now = int(1000 * time.time())
+        self._client.log_batch(self.run_id, [self._metric(*item, now, step) for item in numbers.items()])
+
+    def close(self) -> None:
+        """End a run that was begun here; a run that was given is left open."""
+        if self._begun:
+            self._client.set_terminated(self.run_id)
 
 
 class CSVLogger:
@@ -99,12 +199,34 @@ class TextLogger:
         self._logger.log(self._level, "step %d  %s", step, said)
 
 
-def _summary_writer() -> Any:
-    try:
-        from tensorboardX import SummaryWriter
-    except ImportError:
-        try:
-            from torch.utils.tensorboard.writer import SummaryWriter
-        except ImportError as error:
-            raise MissingPartError("tensorboardX", "tensorboard", "TensorBoardLogger") from error
-    return SummaryWriter
+class LoggersAtHand:
+    """Loggers to whatever is there, looked for anew at every reading; nothing is loaded or begun for it.
+
+    The W&B run and the MLflow run that this process has begun, and, beside a monitor's own log, TensorBoard events
+    where the ``tensorboard`` package is installed.
+
+    Args:
+        directory: of the monitor's log; None where it has none.
+    """
+
+    def __init__(self, directory: Path | None) -> None:
+        self._directory = directory
+        self._made: dict[Hashable, Logger] = {}
+
+    def __call__(self) -> list[Logger]:
+        """Those of now; the same object for the same run."""
+        there = dict(self._there())
+        self._made = {key: self._made.get(key) or make() for key, make in there.items()}
+        return list(self._made.values())
+
+    def _there(self) -> Iterator[tuple[Hashable, Callable[[], Logger]]]:
+        directory, modules = self._directory, sys.modules
+        if directory is not None and find_spec("tensorboard") is not None:
+            yield "tensorboard", lambda: TensorBoardLogger(directory / "tensorboard", alone=True)
+        run: Any = getattr(modules.get("wandb"), "run", None)
+        if run is not None:
+            yield ("wandb", run.id), lambda: WandbLogger(run)
+        active_run: Any = getattr(modules.get("mlflow"), "active_run", None)
+        active = None if active_run is None else active_run()
+        if active is not None:
+            yield ("mlflow", active.info.run_id), lambda: MLflowLogger(run_id=active.info.run_id)

@@ -19,7 +19,7 @@ from seemrl.instrument.points import Policy
 from seemrl.instrument.reading import Reading
 from seemrl.monitoring.errors import DivergingError
 from seemrl.monitoring.log import MonitorLog, Rollback, as_counted, description
-from seemrl.monitoring.loggers import Logger, numbers_of
+from seemrl.monitoring.loggers import Logger, LoggersAtHand, numbers_of
 from seemrl.monitoring.rows import reading_row
 from seemrl.monitoring.schedule import Schedule
 from seemrl.monitoring.snapshots import Snapshots, default_parts
@@ -52,7 +52,7 @@ class Monitor:
         reward_bound: largest |Q| that the rewards allow; max|r| of the batch / (1 - discount) unless given.
         depth: as for `forecast`; "auto" counts the layers with weights where nothing is called a normaliser.
         directory: for a log that survives the process, and that a later monitor continues.
-        loggers: get the numbers of each reading.
+        loggers: get the numbers of each reading; what this process logs to already (`LoggersAtHand`) if not given.
         on_verdict: called with the forecast when the verdict changes; what it raises goes through.
         on_diverging: "warn" logs a warning; "stop" raises `DivergingError`; "rollback" returns to the newest snapshot
             that was taken while the verdict was stable, and goes on.
@@ -79,7 +79,7 @@ class Monitor:
         reward_bound: float | None = None,
         depth: int | Literal["auto"] | None = "auto",
         directory: str | Path | None = None,
-        loggers: Sequence[Logger] = (),
+        loggers: Sequence[Logger] | None = None,
         on_verdict: Callable[[Forecast], object] | None = None,
         on_diverging: OnDiverging = "warn",
         snapshots: Any = None,
@@ -90,17 +90,19 @@ class Monitor:
         self._subject.check()
         if on_diverging not in get_args(OnDiverging):
             raise InputError(f"on_diverging: {on_diverging!r} is none of {', '.join(get_args(OnDiverging))}")
-        for logger in loggers:
+        for logger in loggers or ():
             if not isinstance(logger, Logger):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise InputError(f"loggers: a {type(logger).__name__} has no method log(step, numbers)")
         self._bound = _reward_bound(batch, discount) if reward_bound is None else reward_bound
         self._depth = self._subject.depth() if depth == "auto" else depth
-        self._loggers, self._on_verdict, self._on_diverging = tuple(loggers), on_verdict, on_diverging
+        self._on_verdict, self._on_diverging = on_verdict, on_diverging
         self._schedule = Schedule(every, time_share)
         self._told: set[tuple[str, type]] = set()
         self._step: int | None = None
         self._read_at: tuple[int, float] | None = None
         place = None if directory is None else Path(directory)
+        given = None if loggers is None else tuple(loggers)
+        self._loggers = LoggersAtHand(place) if given is None else lambda: given
         self._snapshots = None
         if on_diverging == "rollback":
             parts = default_parts(critic, target_critic, optimizer, policy) if snapshots is None else snapshots
@@ -176,8 +178,16 @@ class Monitor:
         return self._forecast
 
     def advise(self, **more: Any) -> list[Remedy]:
-        """What would end self-excitation, measured on the critic now, best first; ``more`` as for `advise`."""
-        return self._subject.advise(self._step or 0, **more)
+        """What would end self-excitation, measured on the critic now, best first; ``more`` as for `advise`.
+
+        It is kept in the log as well, where a report finds it.
+        """
+        step = self._step or 0
+        remedies = self._subject.advise(step, **more)
+        if self._log is not None:
+            with self._guarded("keeping the advice"):
+                self._log.set_advice(step, remedies)
+        return remedies
 
     # ------------------------------------------------------------------------------------------------------ one reading
 
@@ -192,7 +202,10 @@ class Monitor:
         if self._log is not None:
             with self._guarded("the log"):
                 self._log.add(row)
-        for logger in self._loggers:
+        loggers: Sequence[Logger] = ()
+        with self._guarded("looking for loggers"):
+            loggers = self._loggers()
+        for logger in loggers:
             with self._guarded(type(logger).__name__):
                 logger.log(step, numbers_of(reading, outlook))
         if self._snapshots is not None and outlook.verdict == "stable":

@@ -54,7 +54,8 @@ def _card(index: int, run: RunRecord) -> str:
 
 
 def _progress(run: RunRecord, summary: RunSummary) -> str:
-    agent = escape(str(run.config.get("agent") or "run"))
+    others = "a monitor's log" if run.config.get("written_by") == "seemrl.Monitor" else "run"
+    agent = escape(str(run.config.get("agent") or others), quote=False)
     if summary.last_step is None:
         return f"{agent}, just begun"
     done = f"{agent}, {step_text(summary.last_step)} steps"

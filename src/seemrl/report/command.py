@@ -13,7 +13,7 @@ class ReportConfig:
     """Write one self-contained HTML page about one or several runs: verdicts, forecasts, charts, settings."""
 
     runs: Positional[tuple[str, ...]]
-    """Run directories that `seemrl train` wrote."""
+    """Directories that `seemrl train` or a `seemrl.Monitor` wrote."""
     out: str | None = None
     """HTML file to write; default: report.html inside the run, or for several runs seemrl-report.html here."""
     title: str = "Will these Q-values blow up?"

@@ -82,10 +82,10 @@ def told_apart(runs: Sequence[RunRecord]) -> list[RunRecord]:
 def _read_config(run: Path) -> Row:
     file = run / "config.json"
     if not run.exists():
-        raise InputError(f"{run}: no such run directory; give a directory that `seemrl train` wrote")
+        raise InputError(f"{run}: no such run directory; give one that `seemrl train` or a monitor wrote")
     if not file.is_file():
         raise InputError(
-            f"{run}: not a run directory (it has no config.json); give a directory that `seemrl train` wrote"
+            f"{run}: not a run directory (it has no config.json); give one that `seemrl train` or a monitor wrote"
         )
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
@@ -119,7 +119,7 @@ def _read_advice(file: Path) -> Row | None:
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise InputError(
-            f"{file}: not the advice that `seemrl train` writes ({type(error).__name__}); restore or remove the file"
+            f"{file}: not the advice that seemrl writes ({type(error).__name__}); restore or remove the file"
         ) from None
 
 

@@ -15,7 +15,7 @@ _FILES = ("config.json", "readings.jsonl", "metrics.jsonl", "evaluations.jsonl",
 
 
 def run_watch(config: WatchConfig) -> None:
-    """Show the run until Ctrl-C, or once.
+    """Show the run until Ctrl-C, which is no failure here, or once.
 
     Raises:
         InputError: there is no such run (unless it is waited for), or one of its files is broken.
