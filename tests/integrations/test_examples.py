@@ -23,3 +23,11 @@ def test_stable_baselines3(tmp_path):
     assert [line.split("  ")[0] for line in lines[:4]] == [f"update {step}" for step in (100, 200, 300, 400)]
     assert all("normalized" in line and "replay_drift" in line for line in lines[:4])
     assert lines[4] in ("stable", "watch") and "reward bound" in lines[5]
+
+
+def test_lightning(tmp_path):
+    free = ("--bc-weight", 0, "--tau", 1, "--learning-rate", 1e-3, "--hidden", 32, "--rows", 24, "--read-every", 40)
+    lines = said("lightning", "lightning_td3_bc.py", *free, "--steps", 600, "--on-diverging", "stop", cwd=tmp_path)
+    readings = [line for line in lines if line.startswith("step")]
+    assert any(line.startswith("the critic is diverging at step") for line in lines)
+    assert 3 <= len(readings) < 15 and "diverging" in lines
