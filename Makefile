@@ -29,8 +29,8 @@ test: $(VENV)/ready-test  ## the quick tests
 test-slow: $(VENV)/ready-test  ## the slow tests
 	@$(BIN)/python -m pytest -m slow
 
-# d3rlpy pins gymnasium 1.0.0, so each of the other trainers' libraries is tested in an environment of its own.
-test-integrations: .venv-d3rlpy/ready .venv-online/ready  ## the tests inside d3rlpy and Stable-Baselines3
+# d3rlpy pins gymnasium 1.0.0, so it is tested in an environment of its own, and the other trainers' libraries in another.
+test-integrations: .venv-d3rlpy/ready .venv-online/ready  ## the tests inside d3rlpy, Stable-Baselines3 and Lightning
 	@OMP_NUM_THREADS=1 .venv-d3rlpy/bin/python -m pytest tests/integrations
 	@OMP_NUM_THREADS=1 .venv-online/bin/python -m pytest tests/integrations
 
@@ -88,7 +88,7 @@ endef
 	$(call library,'d3rlpy==2.8.1',$(comma)wandb$(comma)mlflow)
 
 .venv-online/ready: pyproject.toml constraints.txt | $(VENV)/created
-	$(call library,'stable-baselines3==2.9.2')
+	$(call library,'stable-baselines3==2.9.2' 'lightning==2.6.6')
 
 comma := ,
 

@@ -2,6 +2,8 @@
 
 # pyright: reportMissingImports=false, reportOptionalMemberAccess=false, reportArgumentType=false
 
+import copy
+
 import pytest
 
 pytest.importorskip("d3rlpy")
@@ -42,3 +44,29 @@ def test_stop_ends_a_fit_that_diverges():
         fitted("TD3PlusBC", steps=1500, callback=watch, **settings)
     assert watch.monitor.verdict in ("diverging", "diverged")
     assert watch.monitor.history[-1].step == alarm.value.forecast.step < 1500
+
+
+def test_rollback_restores_the_whole_learner():
+    states, watch = (
+        {},
+        integration.MonitorCallback(dataset(), rows=32, every=25, time_share=None, on_diverging="rollback"),
+    )
+
+    def trained(algo):
+        return {name: part.state_dict() for name, part in vars(algo.impl.modules).items()}
+
+    def watched(algo, epoch, step):
+        states[step] = copy.deepcopy(trained(algo))
+        watch(algo, epoch, step)
+        if watch.monitor._rollbacks:
+            raise RolledBackError(trained(algo))
+
+    settings = {"alpha": 1e6, "tau": 1.0, "critic_learning_rate": 3e-3, "actor_learning_rate": 3e-3}
+    with pytest.raises(RolledBackError) as end:
+        fitted("TD3PlusBC", steps=1500, callback=watched, **settings)
+    (rollback,) = watch.monitor._rollbacks
+    torch.testing.assert_close(end.value.args[0], states[rollback.restored_step], rtol=0, atol=0)
+
+
+class RolledBackError(Exception):
+    pass

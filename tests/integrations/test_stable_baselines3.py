@@ -3,52 +3,22 @@
 # pyright: reportMissingImports=false, reportArgumentType=false
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 
 pytest.importorskip("stable_baselines3")
 
-import gymnasium
 import stable_baselines3
 import torch
-from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
+from stable_baselines3_models import NAMES, collected, environment, trained
 from td import gradients, td_loss
 
 import seemrl
 from seemrl.integrations import stable_baselines3 as integration
 from seemrl.integrations import stable_baselines3_policies as policies
-
-SETTINGS = {"SAC": {"ent_coef": 0.1}, "TD3": {}, "DQN": {}}
-NAMES = tuple(SETTINGS)
-
-
-def environment(name):
-    return make_vec_env("CartPole-v1" if name == "DQN" else "Pendulum-v1", n_envs=2, seed=0, wrapper_class=SmallRewards)
-
-
-class SmallRewards(gymnasium.RewardWrapper):
-    """TD errors below 1, where Huber's loss is a square."""
-
-    def reward(self, reward):
-        return 0.01 * float(reward)
-
-
-def collected(name, policy="MlpPolicy", optimizer: Any = torch.optim.SGD, env=None, **settings):
-    """A model that has gathered 120 transitions and made no update, whose steps are its gradients."""
-    options = {"net_arch": [16, 16], "optimizer_class": optimizer, "optimizer_kwargs": {}}
-    settings = {"learning_rate": 1.0, "learning_starts": 10_000} | settings
-    model = getattr(stable_baselines3, name)(
-        policy, env or environment(name), seed=0, buffer_size=400, policy_kwargs=options, **SETTINGS[name], **settings
-    )
-    return model.learn(120)
-
-
-def trained(name, policy="MlpPolicy"):
-    return collected(name, policy, torch.optim.Adam, learning_rate=1e-3, learning_starts=40)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -77,6 +77,7 @@ def parts(algo: Any) -> Parts:
         target_critic=Heads(modules.targ_q_funcs),
         discount=float(algo.config.gamma),
         optimizer=impl.q_function_optim,
+        trained={name: part for name, part in vars(modules).items() if hasattr(part, "state_dict")},
         **finders[kind](algo, impl),
     )
 

@@ -14,6 +14,7 @@ TESTED = {
     "tianshou": ((2, 0), (2, 1)),
     "torchrl": ((0, 14), (0, 15)),
     "lightning": ((2, 6), (2, 7)),
+    "pytorch-lightning": ((2, 6), (2, 7)),
 }
 """From the first version, up to but without the second, as the integration's tests ran with."""
 

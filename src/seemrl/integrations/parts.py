@@ -28,6 +28,8 @@ class Parts:
         heads: how a target is made of the heads.
         left_out: what this library's loss has that a reading has not, in words for people; empty where there is
             nothing.
+        trained: everything that training changes, which a rollback restores (see `Snapshots`); None for the critic,
+            its target and its optimizer alone.
     """
 
     critic: Any
@@ -40,6 +42,7 @@ class Parts:
     loss_scale: float = 2.0
     heads: Heads = "coupled"
     left_out: str = ""
+    trained: Any = None
 
     def options(self) -> dict[str, Any]:
         """The keyword arguments that `seemrl.measure`, `seemrl.advise` and a monitor take."""
@@ -68,4 +71,4 @@ class Parts:
         Raises:
             InputError: as `seemrl.Monitor` does.
         """
-        return Monitor(self.critic, batch, self.policy, **(self.options() | options))
+        return Monitor(self.critic, batch, self.policy, **(self.options() | {"snapshots": self.trained} | options))

@@ -19,6 +19,15 @@ _LIBRARY = "stable-baselines3"
 _SUPPORTED = "SAC, TD3 and DQN on observations that are vectors, with the default features extractor,"
 
 
+def __getattr__(name: str) -> Any:
+    """`MonitorCallback` is a class of the library's, made when it is asked for."""
+    if name == "MonitorCallback":
+        from seemrl.integrations.stable_baselines3_callback import MonitorCallback
+
+        return MonitorCallback
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+
+
 class Heads(torch.nn.Module):
     """The Q networks as one critic of several heads, in the precision of its inputs; it owns the model's parameters."""
 
@@ -30,6 +39,27 @@ class Heads(torch.nn.Module):
         """Observations and actions -> (rows, 1) of each head; observations alone -> (rows, actions) of each."""
         joined = torch.cat(inputs, dim=1)
         return tuple(network(joined) for network in self.networks)
+
+
+class Trained:
+    """Everything that training changes in a model: networks, optimizers and the entropy coefficient."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    def state_dict(self) -> dict[str, Any]:
+        """State dicts by name, and the tensors beside them."""
+        return {"parameters": self._model.get_parameters(), "variables": self._variables()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put back what `state_dict` gave."""
+        self._model.set_parameters(state["parameters"])
+        for name, value in self._variables().items():
+            value.copy_(state["variables"][name])
+
+    def _variables(self) -> dict[str, torch.Tensor]:
+        _, names = self._model._get_torch_save_params()
+        return {name: getattr(self._model, name).detach() for name in names}
 
 
 def parts(model: Any) -> Parts:
@@ -153,6 +183,7 @@ def _dqn(model: Any) -> Parts:
         target_period=max(1, round(calls * _gradient_steps(model) / model.train_freq.frequency)),
         loss_scale=1.0,
         left_out="the Huber loss beyond TD errors of 1 and clipped gradients: steps are smaller than the rate says",
+        trained=Trained(model),
     )
 
 
@@ -164,6 +195,7 @@ def _twins(model: Any) -> dict[str, Any]:
         "discount": float(model.gamma),
         "optimizer": model.critic.optimizer,
         "target_rate": float(model.tau),
+        "trained": Trained(model),
     }
 
 

@@ -3,7 +3,7 @@
 import logging
 import operator
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -53,6 +53,7 @@ class Monitor:
         depth: as for `forecast`; "auto" counts the layers with weights where nothing is called a normaliser.
         directory: for a log that survives the process, and that a later monitor continues.
         loggers: get the numbers of each reading; what this process logs to already (`LoggersAtHand`) if not given.
+        extra_numbers: called at each reading for numbers that go beside it, into the log and to the loggers.
         on_verdict: called with the forecast when the verdict changes; what it raises goes through.
         on_diverging: "warn" logs a warning; "stop" raises `DivergingError`; "rollback" returns to the newest snapshot
             that was taken while the verdict was stable, and goes on.
@@ -80,6 +81,7 @@ class Monitor:
         depth: int | Literal["auto"] | None = "auto",
         directory: str | Path | None = None,
         loggers: Sequence[Logger] | None = None,
+        extra_numbers: Callable[[], Mapping[str, float]] | None = None,
         on_verdict: Callable[[Forecast], object] | None = None,
         on_diverging: OnDiverging = "warn",
         snapshots: Any = None,
@@ -96,6 +98,7 @@ class Monitor:
         self._bound = _reward_bound(batch, discount) if reward_bound is None else reward_bound
         self._depth = self._subject.depth() if depth == "auto" else depth
         self._on_verdict, self._on_diverging = on_verdict, on_diverging
+        self._extra_numbers = extra_numbers
         self._schedule = Schedule(every, time_share)
         self._told: set[tuple[str, type]] = set()
         self._step: int | None = None
@@ -164,6 +167,11 @@ class Monitor:
         return as_counted(self._readings, self._rollbacks)
 
     @property
+    def batch(self) -> Batch:
+        """The rows that are read."""
+        return self._subject.batch
+
+    @property
     def verdict(self) -> Verdict | None:
         """Of the last forecast; None before the first reading."""
         return None if self._forecast is None else self._forecast.verdict
@@ -198,7 +206,11 @@ class Monitor:
         outlook = self._judged()
         assert outlook is not None
         self._forecast = outlook
-        row = reading_row(reading, previous, outlook) | self._pace(step)
+        extra: dict[str, float] = {}
+        if self._extra_numbers is not None:
+            with self._guarded("extra_numbers"):
+                extra = dict(self._extra_numbers())
+        row = reading_row(reading, previous, outlook) | self._pace(step) | extra
         if self._log is not None:
             with self._guarded("the log"):
                 self._log.add(row)
@@ -207,7 +219,7 @@ class Monitor:
             loggers = self._loggers()
         for logger in loggers:
             with self._guarded(type(logger).__name__):
-                logger.log(step, numbers_of(reading, outlook))
+                logger.log(step, numbers_of(reading, outlook) | {f"critic/{name}": extra[name] for name in extra})
         if self._snapshots is not None and outlook.verdict == "stable":
             with self._guarded("a snapshot"):
                 self._snapshots.take(step)
