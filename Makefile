@@ -29,10 +29,11 @@ test: $(VENV)/ready-test  ## the quick tests
 test-slow: $(VENV)/ready-test  ## the slow tests
 	@$(BIN)/python -m pytest -m slow
 
-# d3rlpy pins gymnasium 1.0.0, so it is tested in an environment of its own, and the other trainers' libraries in another.
-test-integrations: .venv-d3rlpy/ready .venv-online/ready  ## the tests inside d3rlpy, Stable-Baselines3 and Lightning
+# d3rlpy pins gymnasium 1.0.0, and TorchRL its own tensordict, so the other trainers' libraries are tested in environments of their own.
+test-integrations: .venv-d3rlpy/ready .venv-online/ready .venv-torchrl/ready  ## the tests inside other trainers
 	@OMP_NUM_THREADS=1 .venv-d3rlpy/bin/python -m pytest tests/integrations
 	@OMP_NUM_THREADS=1 .venv-online/bin/python -m pytest tests/integrations
+	@OMP_NUM_THREADS=1 .venv-torchrl/bin/python -m pytest tests/integrations
 
 bench: $(VENV)/ready-test  ## how long readings take
 	@$(BIN)/python -m benchmarks.readings
@@ -89,6 +90,9 @@ endef
 
 .venv-online/ready: pyproject.toml constraints.txt | $(VENV)/created
 	$(call library,'stable-baselines3==2.9.2' 'lightning==2.6.6')
+
+.venv-torchrl/ready: pyproject.toml constraints.txt | $(VENV)/created
+	$(call library,'torchrl==0.14.1' 'tensordict==0.14.3')
 
 comma := ,
 

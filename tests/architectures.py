@@ -619,6 +619,28 @@ class VmappedEnsemble(nn.Module):
         return torch.func.vmap(member)(*self.stacked).squeeze(-1)
 
 
+class MemberByMember(nn.Module):
+    """Stacked parameters of all members, put into one module for each of them in turn."""
+
+    def __init__(self, heads: int, make: Make, taken: str = "[]") -> None:
+        super().__init__()
+        members = [make() for _ in range(heads)]
+        self.module = copy.deepcopy(members[0])
+        for name, stacked in torch.func.stack_module_state(members)[0].items():
+            owner, _, own = name.rpartition(".")
+            setattr(self.module.get_submodule(owner), own, nn.Parameter(stacked.detach()))
+        self.heads, self.taken = heads, taken
+
+    def forward(self, observations: Tensor, actions: Tensor) -> tuple[Tensor, ...]:
+        inputs = torch.cat([observations, actions], dim=1)
+        stacked = dict(self.module.named_parameters())
+        whole = {name: value.unbind() for name, value in stacked.items()} if self.taken == "unbind" else stacked
+        return tuple(
+            torch.func.functional_call(self.module, {name: value[head] for name, value in whole.items()}, (inputs,))
+            for head in range(-self.heads, 0)
+        )
+
+
 class Heads(nn.Module):
     """Separate networks, their values gathered by a function of the list of (points, 1)."""
 
@@ -671,6 +693,10 @@ def critics_with_heads() -> dict[str, Architecture]:
         "ensemble of 10, LayerNorm": of_ten(norm=functools.partial(nn.LayerNorm, 4)),
         "ensemble of 10, LayerNorm of their own": of_ten(norm=norm_of_each),
         "ensemble of 10, vmap": Architecture(lambda: VmappedEnsemble(10), 10),
+        "ensemble of 10, member by member": Architecture(lambda: MemberByMember(10, lambda: mlp(4)), 10),
+        "members with LayerNorm, unbound": Architecture(
+            lambda: MemberByMember(2, lambda: hidden(nn.LayerNorm(6), nn.ReLU()).layers, "unbind"), 2
+        ),
         "ensemble of 10, separate": Architecture(
             lambda: Heads(lambda values: torch.stack(values).squeeze(2), *[mlp(4) for _ in range(10)]), 10
         ),

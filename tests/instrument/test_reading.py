@@ -124,6 +124,8 @@ def test_leading_keeps_the_rightmost_eigenvalues(count):
         ("torch: Conv2d, grouped", ()),
         ("torch: the same Linear twice", ()),
         ("torch: ensemble of 10, baddbmm", ()),
+        ("torch: ensemble of 10, member by member", ()),
+        ("torch: members with LayerNorm, unbound", ()),
         (
             "torch: weight_norm",
             ("layers.0.parametrizations.weight.original0", "layers.0.parametrizations.weight.original1"),

@@ -12,15 +12,12 @@ import torch
 
 from seemrl.errors import InputError
 from seemrl.instrument.batch import Batch
-from seemrl.integrations.library import BY_HAND, attribute, load, unsupported
-from seemrl.integrations.parts import Parts
+from seemrl.integrations.library import attribute, load, unsupported, without_excitation
+from seemrl.integrations.parts import CONSERVATIVE, ENTROPY, HUBER, Parts
 from seemrl.monitoring.monitor import Monitor
 
 _LIBRARY = "d3rlpy"
 _SUPPORTED = "TD3PlusBC, TD3, DDPG, SAC, CQL, DQN, DoubleDQN and DiscreteCQL with mean Q functions"
-_ENTROPY = "the entropy bonus in the target: it moves the fixed point (td_error, flow), not the rate"
-_CONSERVATIVE = "the conservative term of the loss: the reading is of the TD part, which the term works against"
-_HUBER = "the Huber loss beyond TD errors of 1, where steps are smaller than the rate says"
 
 
 class Heads(torch.nn.Module):
@@ -49,11 +46,7 @@ def parts(algo: Any) -> Parts:
     algorithms = load(_LIBRARY, "d3rlpy.algos")
     kind = type(algo)
     if kind is algorithms.IQL:
-        raise InputError(
-            "d3rlpy: IQL bootstraps from a value network V(s'), so Q is never asked for the policy's action and the "
-            "self-excitation of the theory does not exist in it; seemrl.forecast_curve reads its logged Q, "
-            f"and {_SUPPORTED} are supported, {BY_HAND}"
-        )
+        raise without_excitation(_LIBRARY, "IQL", _SUPPORTED)
     finders: dict[Any, Callable[[Any, Any], dict[str, Any]]] = {
         algorithms.DDPG: _ddpg,
         algorithms.TD3: _td3,
@@ -203,7 +196,7 @@ def _sac(algo: Any, impl: Any) -> dict[str, Any]:
     def policy(next_observations: np.ndarray) -> torch.Tensor:
         return _distribution(impl, _tensor(impl, next_observations)).sample()
 
-    return {"policy": policy, "target_rate": float(algo.config.tau), "left_out": _ENTROPY}
+    return {"policy": policy, "target_rate": float(algo.config.tau), "left_out": ENTROPY}
 
 
 def _cql(algo: Any, impl: Any) -> dict[str, Any]:
@@ -224,9 +217,9 @@ def _cql(algo: Any, impl: Any) -> dict[str, Any]:
         smaller = torch.stack(heads).min(dim=0).values.reshape(rows, draws)
         return actions[torch.arange(rows), smaller.argmax(dim=1)]
 
-    found = {"target_rate": float(config.tau), "left_out": _CONSERVATIVE}
+    found = {"target_rate": float(config.tau), "left_out": CONSERVATIVE}
     if config.soft_q_backup:
-        return _sac(algo, impl) | {"left_out": f"{_CONSERVATIVE}; {_ENTROPY}"}
+        return _sac(algo, impl) | {"left_out": f"{CONSERVATIVE}; {ENTROPY}"}
     return found | {"policy": best_of_sampled if config.max_q_backup else mean_action}
 
 
@@ -240,7 +233,7 @@ def _double_dqn(algo: Any, impl: Any) -> dict[str, Any]:
 
 
 def _discrete_cql(algo: Any, impl: Any) -> dict[str, Any]:
-    return _double_dqn(algo, impl) | {"left_out": f"{_CONSERVATIVE}; {_HUBER}"}
+    return _double_dqn(algo, impl) | {"left_out": f"{CONSERVATIVE}; {HUBER}"}
 
 
 def _greedy(algo: Any, impl: Any, chooser: Any) -> dict[str, Any]:
@@ -251,7 +244,7 @@ def _greedy(algo: Any, impl: Any, chooser: Any) -> dict[str, Any]:
         return torch.stack(Heads(chooser)(_tensor(impl, next_observations))).mean(dim=0).argmax(dim=1)
 
     period = int(algo.config.target_update_interval)
-    return {"policy": policy, "target_period": period, "loss_scale": 1.0, "left_out": _HUBER}
+    return {"policy": policy, "target_period": period, "loss_scale": 1.0, "left_out": HUBER}
 
 
 def _distribution(impl: Any, observations: torch.Tensor) -> Any:

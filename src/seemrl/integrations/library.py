@@ -56,6 +56,15 @@ def unsupported(distribution: str, found: str, supported: str) -> InputError:
     return InputError(f"{distribution}: {found} is not supported; {supported} are, {BY_HAND}")
 
 
+def without_excitation(distribution: str, found: str, supported: str) -> InputError:
+    """The error for a learner whose Q regresses on a value network of states."""
+    return InputError(
+        f"{distribution}: {found} bootstraps from a value network V(s'), so Q is never asked for the policy's action "
+        "and the self-excitation of the theory does not exist in it; seemrl.forecast_curve reads its logged Q, "
+        f"and {supported} are supported, {BY_HAND}"
+    )
+
+
 def attribute(distribution: str, owner: Any, path: str) -> Any:
     """A part of a learner, by the dotted names that lead to it.
 

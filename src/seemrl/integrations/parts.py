@@ -11,6 +11,10 @@ from seemrl.instrument.reading import Reading
 from seemrl.monitoring.monitor import Monitor
 from seemrl.monitoring.randomness import own_randomness
 
+ENTROPY = "the entropy bonus in the target: it moves the fixed point (td_error, flow), not the rate"
+CONSERVATIVE = "the conservative term of the loss: the reading is of the TD part, which the term works against"
+HUBER = "the Huber loss beyond TD errors of 1, where steps are smaller than the rate says"
+
 
 @dataclass(frozen=True)
 class Parts:

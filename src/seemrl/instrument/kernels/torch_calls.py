@@ -45,6 +45,7 @@ class RecordedCalls(InFloat64):
             self.calls.append(found)
             return found.output.clone()  # what is done to it in place later leaves the recorded one alone
         result = super().__torch_function__(func, types, args, kwargs)
+        self._known.take_members(func, args, result)
         if any(self._known.name_of(value) is None for value in _tensors((result,))):  # no shape, nor the parameter
             self.unknown |= taken
         return result

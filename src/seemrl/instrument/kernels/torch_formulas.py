@@ -15,10 +15,10 @@ from seemrl.instrument.kernels.torch_parts import Call, Direct, Factored, Known,
 
 def _linear(known: Known, inputs: torch.Tensor, weight: Any, bias: Any = None) -> Call:
     output = F.linear(inputs, weight, bias)
-    name, bias_name = known.name_of(weight), known.name_of(bias)
-    if name is None:
+    slot = known.slot_of(weight)
+    if slot is None:
         return known.recorded(output, _shift(known, bias, output))
-    factors = Factored(Slot(name), _slot(bias_name), known.by_point(inputs), known.by_point, transposed=True)
+    factors = Factored(slot, known.slot_of(bias), known.by_point(inputs), known.by_point, transposed=True)
     return known.recorded(output, factors)
 
 
@@ -27,23 +27,23 @@ def _slot(name: str | None, member: int = 0, members: int = 1) -> Slot | None:
 
 
 def _matmul(known: Known, inputs: torch.Tensor, weight: torch.Tensor) -> Call:
-    name = known.name_of(weight)
-    if name is None or inputs.ndim < 2:
+    slot = known.slot_of(weight)
+    if slot is None or inputs.ndim < 2:
         raise NoFormulaError
     output = torch.matmul(inputs, weight)
     if weight.ndim == 1:
-        vector = Factored(Slot(name), None, known.by_point(inputs), lambda d: known.by_point(d[..., None]))
+        vector = Factored(slot, None, known.by_point(inputs), lambda d: known.by_point(d[..., None]))
         return known.recorded(output, vector)
     if weight.ndim == 2:
-        return known.recorded(output, Factored(Slot(name), None, known.by_point(inputs), known.by_point))
-    return known.recorded(output, *_members(known, inputs, name, None, weight, output))
+        return known.recorded(output, Factored(slot, None, known.by_point(inputs), known.by_point))
+    return known.recorded(output, *_members(known, inputs, known.whole(weight), None, weight, output))
 
 
 def _members(
-    known: Known, inputs: torch.Tensor, name: str, bias: str | None, weight: torch.Tensor, output: torch.Tensor
+    known: Known, inputs: torch.Tensor, name: str | None, bias: str | None, weight: torch.Tensor, output: torch.Tensor
 ) -> list[Factored]:
     """An ensemble's weights (members, inputs, outputs) on inputs (members, points, inputs), or on shared ones."""
-    if weight.ndim != 3 or output.ndim != 3 or inputs.ndim > 3:
+    if name is None or weight.ndim != 3 or output.ndim != 3 or inputs.ndim > 3:
         raise NoFormulaError
     each = inputs.expand(len(weight), *inputs.shape[-2:])
 
@@ -55,7 +55,7 @@ def _members(
 
 
 def _baddbmm(known: Known, bias: Any, inputs: torch.Tensor, weight: torch.Tensor, **options: Any) -> Call:
-    name, bias_name = known.name_of(weight), known.name_of(bias)
+    name, bias_name = known.whole(weight), known.whole(bias)
     if name is None or options:
         raise NoFormulaError
     output = torch.baddbmm(bias, inputs, weight)
@@ -65,12 +65,12 @@ def _baddbmm(known: Known, bias: Any, inputs: torch.Tensor, weight: torch.Tensor
 
 
 def _addmm(known: Known, bias: Any, inputs: torch.Tensor, weight: torch.Tensor, **options: Any) -> Call:
-    name, bias_name = known.name_of(weight), known.name_of(bias)
-    if name is None or options:
+    slot, bias_slot = known.slot_of(weight), known.slot_of(bias)
+    if slot is None or options:
         raise NoFormulaError
     output = torch.addmm(bias, inputs, weight)
-    joined = bias_name is not None and bias.numel() == output.shape[-1]
-    factors = Factored(Slot(name), _slot(bias_name if joined else None), known.by_point(inputs), known.by_point)
+    joined = bias_slot is not None and bias.numel() == output.shape[-1]
+    factors = Factored(slot, bias_slot if joined else None, known.by_point(inputs), known.by_point)
     return known.recorded(output, factors, None if joined else _shift(known, bias, output))
 
 
@@ -94,8 +94,8 @@ def _shift(known: Known, parameter: Any, output: torch.Tensor) -> Direct | None:
 
 def _scale(known: Known, parameter: Any, factor: Any, output: torch.Tensor) -> Direct | None:
     """A parameter that is broadcast over the points, and added (factor None) or multiplied by the factor."""
-    name = known.name_of(parameter)
-    if name is None:
+    slot = known.slot_of(parameter)
+    if slot is None:
         return None
     if isinstance(factor, torch.Tensor):
         factor = factor.detach()
@@ -111,7 +111,7 @@ def _scale(known: Known, parameter: Any, factor: Any, output: torch.Tensor) -> D
         reduced = product.sum(dim=summed, keepdim=True) if summed else product
         return reduced.movedim(axes[0], 0).reshape(points, -1)
 
-    return Direct(name, gradient)
+    return Direct(slot, gradient)
 
 
 def _over_features(known: Known, weight: Any, bias: Any, normal: torch.Tensor, axes: int) -> list[Direct]:
@@ -121,7 +121,7 @@ def _over_features(known: Known, weight: Any, bias: Any, normal: torch.Tensor, a
         (weight, lambda d: known.by_point(normal * d, axes).sum(dim=1)),
         (bias, lambda d: known.by_point(d, axes).sum(dim=1)),
     )
-    return [Direct(name, part) for value, part in parts if (name := known.name_of(value)) is not None]
+    return [Direct(slot, part) for value, part in parts if (slot := known.slot_of(value)) is not None]
 
 
 def _over_channels(known: Known, weight: Any, bias: Any, normal: torch.Tensor) -> list[Direct]:
@@ -132,7 +132,7 @@ def _over_channels(known: Known, weight: Any, bias: Any, normal: torch.Tensor) -
         return known.by_point(value.flatten(2).sum(dim=2) if value.ndim > 2 else value).sum(dim=1)
 
     parts = ((weight, lambda d: summed(normal * d)), (bias, summed))
-    return [Direct(name, part) for value, part in parts if (name := known.name_of(value)) is not None]
+    return [Direct(slot, part) for value, part in parts if (slot := known.slot_of(value)) is not None]
 
 
 def _layer_norm(
@@ -183,7 +183,7 @@ def _convolution(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Call:
-    name, bias_name = known.name_of(weight), known.name_of(bias)
+    name, bias_name = known.whole(weight), known.whole(bias)
     spatial = weight.ndim - 2
     if name is None or isinstance(padding, str) or inputs.ndim != weight.ndim:
         raise NoFormulaError
@@ -225,7 +225,7 @@ def _embedding(
     *options: Any,
     **named: Any,
 ) -> Call:
-    name = known.name_of(weight)
+    name = known.whole(weight)
     if name is None or max_norm is not None:
         raise NoFormulaError
     output = F.embedding(index, weight)

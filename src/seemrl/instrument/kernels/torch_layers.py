@@ -20,7 +20,7 @@ class _Uses:
 
     matrices: dict[Slot, list[tuple[Factored, Deltas]]] = field(default_factory=lambda: defaultdict(list))
     biases: dict[Slot, list[tuple[Factored, Deltas]]] = field(default_factory=lambda: defaultdict(list))
-    direct: dict[str, list[tuple[Direct, Deltas]]] = field(default_factory=lambda: defaultdict(list))
+    direct: dict[Slot, list[tuple[Direct, Deltas]]] = field(default_factory=lambda: defaultdict(list))
 
     @classmethod
     def of(cls, calls: Sequence[Call], deltas: Sequence[Sequence[torch.Tensor | None]], excluded: set[str]) -> "_Uses":
@@ -29,16 +29,14 @@ class _Uses:
             own = [row[number] for row in deltas]
             for part in call.parts:
                 if isinstance(part, Direct):
-                    uses.direct[part.parameter].append((part, own))
+                    uses.direct[part.slot].append((part, own))
                     continue
                 uses.matrices[part.weight].append((part, own))
                 if part.bias is not None:
                     uses.biases[part.bias].append((part, own))
-        for kind in (uses.matrices, uses.biases):
+        for kind in (uses.matrices, uses.biases, uses.direct):
             for slot in [slot for slot in kind if slot.name in excluded]:
                 del kind[slot]
-        for name in excluded & uses.direct.keys():
-            del uses.direct[name]
         return uses
 
 
@@ -46,9 +44,9 @@ def ambiguous(calls: Sequence[Call]) -> set[str]:
     """Parameters used in ways whose traces would not add up: as a matrix and otherwise, or both ways round."""
     uses = _Uses.of(calls, [], set())
     found: set[str] = set()
-    kinds = [{slot.name for slot in uses.matrices}, {slot.name for slot in uses.biases}, set(uses.direct)]
+    kinds = [{slot.name for slot in kind} for kind in (uses.matrices, uses.biases, uses.direct)]
     found |= kinds[0] & kinds[1] | kinds[0] & kinds[2] | kinds[1] & kinds[2]
-    for slots in (uses.matrices, uses.biases):
+    for slots in (uses.matrices, uses.biases, uses.direct):
         divided = Counter(name for name, _ in {(slot.name, slot.members) for slot in slots})
         found |= {name for name, ways in divided.items() if ways > 1}
     found |= {slot.name for slot, parts in uses.matrices.items() if len({part.transposed for part, _ in parts}) > 1}
@@ -77,8 +75,8 @@ def layer_traces(
     for slot, parts in uses.biases.items():
         if slot not in joined.values():
             found.append(_direct_trace(slot, [(_summed(part), own) for part, own in parts], numbers))
-    for name, direct in uses.direct.items():
-        found.append(_direct_trace(Slot(name), [(part.gradient, own) for part, own in direct], numbers))
+    for slot, direct in uses.direct.items():
+        found.append(_direct_trace(slot, [(part.gradient, own) for part, own in direct], numbers))
     return [trace.multiplied_out() for trace in found if trace is not None]
 
 

@@ -43,17 +43,17 @@ class Direct:
     """Gradient = a function of the gradient with respect to the call's output.
 
     Attributes:
-        parameter: its name.
+        slot: the parameter, or the member of it.
         gradient: -> (points, parameters).
     """
 
-    parameter: str
+    slot: Slot
     gradient: Callable[[torch.Tensor], torch.Tensor]
 
     @property
     def names(self) -> set[str]:
         """The parameter it is about."""
-        return {self.parameter}
+        return {self.slot.name}
 
 
 @dataclass(frozen=True)
@@ -77,12 +77,45 @@ class Known:
     """
 
     def __init__(self, parameters: dict[str, torch.Tensor], points: int) -> None:
-        self._names = {id(parameter): name for name, parameter in parameters.items()}
+        self._slots = {id(parameter): Slot(name) for name, parameter in parameters.items()}
+        self._members: list[torch.Tensor] = []  # held, so that no other tensor gets the id of one
         self.points = points
 
+    def slot_of(self, value: Any) -> Slot | None:
+        """The parameter, or the member taken from it; None for anything else."""
+        return self._slots.get(id(value))
+
     def name_of(self, value: Any) -> str | None:
-        """The parameter's name, None for anything else."""
-        return self._names.get(id(value))
+        """The parameter's name, also of a member; None for anything else."""
+        slot = self.slot_of(value)
+        return None if slot is None else slot.name
+
+    def whole(self, value: Any) -> str | None:
+        """The parameter's name, None for anything else.
+
+        Raises:
+            NoFormulaError: it is a member.
+        """
+        slot = self.slot_of(value)
+        if slot is not None and slot.members > 1:
+            raise NoFormulaError
+        return None if slot is None else slot.name
+
+    def take_members(self, func: Any, args: Sequence[Any], result: Any) -> None:
+        """Know the members again that a call took from a stacked parameter: ``stacked[2]``, ``stacked.unbind()``."""
+        slot = self.slot_of(args[0]) if args else None
+        if slot is None or slot.members > 1 or args[0].ndim == 0:
+            return
+        members = len(args[0])
+        if func is torch.Tensor.__getitem__ and type(args[1]) is int:
+            taken = {args[1] % members: result}
+        elif func in (torch.unbind, torch.Tensor.unbind) and len(args) == 1:
+            taken = dict(enumerate(result))
+        else:
+            return
+        for member, value in taken.items():
+            self._slots[id(value)] = Slot(slot.name, member, members)
+            self._members.append(value)
 
     def by_point(self, value: torch.Tensor, last: int = 1) -> torch.Tensor:
         """(points, positions, size), whichever axis the points are on; ``last`` axes make up the size.
