@@ -209,7 +209,7 @@ def test_options_that_fit_no_run_are_refused(capsys, options):
 
 
 BAD_COMMANDS: dict[str, str] = {
-    "frob": "unknown command 'frob'; the commands are demo, train, report, data info, data collect",
+    "frob": "unknown command 'frob'; the commands are demo, train, online, report, data info, data collect",
     "--frob": "unknown command '--frob'; the commands are",
     "data frob": "unknown command 'data frob'; the commands are",
     "\x1b[31m": "unknown command '?[31m'; the commands are",
@@ -291,6 +291,7 @@ def loaded_after(script: str) -> set[str]:
         ("from seemrl.cli import main; main(['--version'])", HEAVY | {"numpy", "tyro", "rich"}),
         ("from seemrl.cli import main; main(['frob'])", HEAVY | {"numpy", "tyro", "rich"}),
         ("from seemrl.cli import main; main(['train', '--help'])", HEAVY),
+        ("from seemrl.cli import main; main(['online', '--help'])", HEAVY),
         ("from seemrl.cli import main; main(['report', '--help'])", HEAVY),
         ("from seemrl.cli import main; main(['data', 'collect', '--help'])", HEAVY),
         ("from seemrl.cli import main; main(['demo', '--help'])", HEAVY),

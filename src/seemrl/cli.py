@@ -109,11 +109,22 @@ def _demo(arguments: Sequence[str]) -> None:
 
 
 def _train(arguments: Sequence[str]) -> None:
+    from seemrl.agents.config import TD3BCConfig
     from seemrl.training.command import default_settings, run_train
     from seemrl.training.config import TrainConfig
 
-    defaults = default_settings(arguments)
+    defaults = default_settings(arguments, TrainConfig, TD3BCConfig)
     run_train(_parse(TrainConfig[type(defaults.hyperparameters)], "train", arguments, defaults))
+
+
+def _online(arguments: Sequence[str]) -> None:
+    from seemrl.agents.sac_config import SACConfig
+    from seemrl.training.command import default_settings
+    from seemrl.training.online_command import run_online
+    from seemrl.training.online_config import OnlineConfig
+
+    defaults = default_settings(arguments, OnlineConfig, SACConfig)
+    run_online(_parse(OnlineConfig[type(defaults.hyperparameters)], "online", arguments, defaults))
 
 
 def _report(arguments: Sequence[str]) -> None:
@@ -160,6 +171,7 @@ def _watch(arguments: Sequence[str]) -> None:
 VERBS = {
     "demo": Verb("watch a run diverge, its forecast and its cure, in about 80 seconds", _demo),
     "train": Verb("train an offline agent on a file of transitions, with readings and forecasts", _train),
+    "online": Verb("train SAC, EDAC, MSG or TD3 in an environment, on what it collects itself", _online),
     "report": Verb("write one HTML page about one or several runs", _report),
     "data info": Verb("tell what a data set holds, and what in it makes critics diverge", _info),
     "data collect": Verb("collect transitions in a Gymnasium environment", _collect),

@@ -17,7 +17,9 @@ from seemrl.agents.sac_config import SACConfig
 from seemrl.agents.td3_config import TD3Config
 from seemrl.errors import InputError
 from seemrl.files import read_json_lines
-from seemrl.training.online import OnlineRun, empty_replay, extend_replay
+from seemrl.training.checkpoint import load_arrays
+from seemrl.training.loop import act
+from seemrl.training.online import OnlineRun, empty_replay, extend_replay, policy_file
 from seemrl.training.online_config import OnlineConfig
 
 SIZES: dict[str, Any] = {"hidden_sizes": (16,), "critic_norm": "layer", "target_rate": 1.0}
@@ -36,7 +38,12 @@ AGENTS = {"sac": SACConfig(**SIZES), "td3": TD3Config(**SIZES)}
 
 
 def run_of(directory: Path, agent: str = "sac", **changes: Any) -> OnlineRun:
-    return OnlineRun(replace(SMALL, hyperparameters=AGENTS[agent], **changes), directory, no_remark)
+    return OnlineRun(config_of(agent, **changes), directory, no_remark)
+
+
+def config_of(agent: str, **changes: Any) -> OnlineConfig:
+    hyperparameters = AGENTS[agent]
+    return replace(SMALL, agent=hyperparameters.agent, hyperparameters=hyperparameters, **changes)
 
 
 @pytest.fixture(scope="module", params=AGENTS)
@@ -88,10 +95,36 @@ def test_updates_follow_steps_one_to_one(unbroken):
     assert int(unbroken.agent.step) == unbroken.config.steps - unbroken.config.random_steps
 
 
+def test_fewer_updates_than_steps(tmp_path):
+    run = run_of(tmp_path / "run", random_steps=400, evaluate_every=480, updates_per_step=0.5)
+    steps: list[int] = []
+    for _ in run.train(steps.append):
+        pass
+    assert int(run.agent.step) == (480 - 400) // 2
+    assert steps == list(range(2, 481, 2))
+
+
+def test_the_policy_of_each_evaluation_is_kept(unbroken):
+    observations = jnp.asarray(np.random.default_rng(0).normal(size=(5, 3)), jnp.float32)
+    kept = {step: load_arrays(policy_file(unbroken.directory, step), unbroken.agent.actor) for step in (240, 480)}
+    last, first = (np.asarray(act(unbroken.agent.replace(actor=kept[step]), observations)) for step in (480, 240))
+    assert np.array_equal(last, unbroken.act(np.asarray(observations)))
+    assert not np.array_equal(first, last)
+
+
+def test_a_damaged_policy_is_refused(unbroken, tmp_path):
+    damaged = tmp_path / "policy.safetensors"
+    damaged.write_bytes(policy_file(unbroken.directory, 480).read_bytes()[:-1])
+    for path in (damaged, tmp_path / "none.safetensors"):
+        with pytest.raises(InputError, match="cannot be read as these networks"):
+            load_arrays(path, unbroken.agent.actor)
+
+
 def test_readings_are_taken_on_the_replay(unbroken):
     readings = read_json_lines(unbroken.directory / "readings.jsonl")
     assert [row["step"] for row in readings] == [240, 480]
     assert all(row["rows"] == 16 and np.isfinite(row["normalized"]) for row in readings)
+    assert all(row["forecast"]["verdict"] in ("stable", "watch") and row["forecast"]["reasons"] for row in readings)
 
 
 def test_the_seed_decides_what_is_collected(tmp_path):
@@ -133,7 +166,13 @@ def test_another_configuration_is_refused(unbroken):
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"environments": 3, "agent": "td3"}, "--environments 3: it must be a multiple of the 2 updates of a cycle"),
+        (
+            {"environments": 3, "agent": "td3"},
+            "--updates-per-step 1.0: it must be so that 3 environments give",
+        ),
+        ({"updates_per_step": 0.3}, "--updates-per-step 0.3: it must be so that 2 environments give whole cycles of 1"),
+        ({"updates_per_step": 0.0}, "--updates-per-step 0.0: it must be finite and above 0"),
+        ({"environment": ""}, "no environment given; name one, as in `seemrl online Hopper-v5`"),
         ({"steps": 481}, "--steps 481: it must be a positive multiple of --environments 2"),
         ({"environment": "CartPole-v1"}, "CartPole-v1: its actions are"),
         ({"batch_size": 0}, "--batch-size 0"),
@@ -147,7 +186,7 @@ def test_what_cannot_run_is_refused_before_anything_is_written(tmp_path, changes
 
 def test_an_agent_that_does_not_explore_is_refused(tmp_path):
     with pytest.raises(InputError, match="--agent iql: it must be one that explores: sac, edac, msg or td3"):
-        OnlineRun(replace(SMALL, hyperparameters=IQLConfig()), tmp_path / "run", no_remark)
+        OnlineRun(replace(SMALL, agent="iql", hyperparameters=IQLConfig()), tmp_path / "run", no_remark)
     assert not (tmp_path / "run").exists()
 
 

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from small_runs import SMALL, abandon_at, assert_same_outcome, begin, complete, hopper, no_remark
 
+from seemrl.agents.config import TD3BCConfig
 from seemrl.cli import main
 from seemrl.data.d4rl import save_d4rl
 from seemrl.errors import InputError
 from seemrl.files import write_json
 from seemrl.training.command import default_settings
+from seemrl.training.config import TrainConfig
 from seemrl.training.loop import Run
 from seemrl.training.run_directory import stored_description
 from seemrl.training.setup import open_run
@@ -64,9 +66,9 @@ def test_options_that_are_not_given_are_those_of_the_run(run, unbroken, capsys):
 
 
 def test_every_setting_of_a_stored_run_is_taken_over(run):
-    settings = default_settings(["--resume", f"--out={run}"])
+    settings = default_settings(["--resume", f"--out={run}"], TrainConfig, TD3BCConfig)
     assert settings == replace(SMALL, out=str(run))
-    assert default_settings(["--out", str(run)]) == type(SMALL)()
+    assert default_settings(["--out", str(run)], TrainConfig, TD3BCConfig) == type(SMALL)()
 
 
 @pytest.mark.parametrize(
@@ -159,7 +161,7 @@ def test_a_complete_run_says_so_and_changes_no_byte_of_it(unbroken, tmp_path, ca
     assert main(["train", "--out", str(run), "--resume"]) == 0
     said = capsys.readouterr()
     assert said.out == f"{run}\n"
-    assert f"{run}: complete already, 48 updates" in said.err.splitlines()
+    assert f"{run}: complete already, at step 48" in said.err.splitlines()
     after = contents(run)
     assert {name: after[name] for name in before} == before
     assert all(name.startswith("tensorboard") for name in after.keys() - before.keys())

@@ -12,7 +12,8 @@ import jax
 import numpy as np
 import safetensors.numpy
 
-from seemrl.files import flush_to_disk, write_text
+from seemrl.errors import InputError
+from seemrl.files import flush_to_disk, write_atomically, write_text
 
 State = TypeVar("State")
 _KEPT = 3
@@ -92,6 +93,26 @@ def load_newest(directory: Path, fresh: State, warn: Callable[[str], object]) ->
     return None
 
 
+def save_arrays(path: Path, state: Any) -> None:
+    """Write every array of a pytree into a safetensors file, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {name: _stored(leaf) for name, leaf in _named_arrays(state).items()}
+    write_atomically(path, lambda place: safetensors.numpy.save_file(content, place))
+
+
+def load_arrays(path: Path, fresh: State) -> State:
+    """The arrays of `save_arrays` in a pytree of the same structure.
+
+    Raises:
+        InputError: the file is missing or damaged, or holds other arrays.
+    """
+    try:
+        return _filled(fresh, safetensors.numpy.load_file(path))
+    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: cannot be read as these networks ({reason}); restore the file") from error
+
+
 def _place(directory: Path, step: int) -> Path:
     return directory / f"step_{step:09d}"
 
@@ -103,11 +124,14 @@ def _load(path: Path, fresh: State) -> tuple[State, int]:
     content = (path / "state.safetensors").read_bytes()
     if hashlib.sha256(content).hexdigest() != seal["sha256"]:
         raise ValueError("state.safetensors is cut short or altered")
-    stored = safetensors.numpy.load(content)
+    return _filled(fresh, safetensors.numpy.load(content)), seal["step"]
+
+
+def _filled(fresh: State, stored: dict[str, np.ndarray]) -> State:
     leaves = {name: _restored(stored[name], leaf, name) for name, leaf in _named_arrays(fresh).items()}
     arrays, rest = eqx.partition(fresh, eqx.is_array)
     restored = jax.tree.unflatten(jax.tree.structure(arrays), list(leaves.values()))
-    return eqx.combine(restored, rest), seal["step"]
+    return eqx.combine(restored, rest)
 
 
 def _named_arrays(state: Any) -> dict[str, Any]:

@@ -6,8 +6,10 @@ bit.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import equinox as eqx
@@ -20,7 +22,10 @@ from seemrl.agents.agent import COLUMNS, Replay, Transitions, train_updates
 from seemrl.agents.registry import create_agent
 from seemrl.files import append_json_line, write_atomically
 from seemrl.instrument.batch import Batch
-from seemrl.training.checkpoint import load_newest, save_checkpoint
+from seemrl.instrument.forecast import Forecast, forecast
+from seemrl.instrument.reading import Reading
+from seemrl.monitoring.rows import reading_row
+from seemrl.training.checkpoint import load_newest, save_arrays, save_checkpoint
 from seemrl.training.evaluation import action_box, evaluate, make_environment
 from seemrl.training.loop import EVALUATION_SEED, Progress, act
 from seemrl.training.online_config import OnlineConfig
@@ -29,7 +34,7 @@ from seemrl.training.run_directory import begin, check_same, cut_logs, flat_sett
 
 
 class OnlineRun:
-    """One run in a directory: config.json, metrics.jsonl, readings.jsonl, evaluations.jsonl, checkpoints/, replay/.
+    """One run in a directory: config.json, three logs, checkpoints/, replay/, policies/.
 
     Args:
         config: the settings.
@@ -64,15 +69,18 @@ class OnlineRun:
         else:
             begin(directory, described)
 
-    def train(self) -> Iterator[Progress]:
-        """Train to the last step, yielding after each stretch, when all of it is on the disk."""
+    def train(self, advance: Callable[[int], object] = lambda step: None) -> Iterator[Progress]:
+        """Train to the last step, yielding after each stretch, when all of it is on the disk.
+
+        ``advance`` is called with the step at every turn.
+        """
         from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
         name, count = self.config.environment, self.config.environments
         environments = SyncVectorEnv([lambda: make_environment(name)] * count, autoreset_mode=AutoresetMode.DISABLED)
         try:
             while self.step < self.config.steps:
-                yield self._stretch(environments)
+                yield self._stretch(environments, advance)
         finally:
             environments.close()
 
@@ -80,52 +88,74 @@ class OnlineRun:
         """The policy's actions, without exploration."""
         return np.asarray(act(self.agent, jnp.asarray(observations, jnp.float32)))
 
-    def _stretch(self, environments: Any) -> Progress:
+    def _stretch(self, environments: Any, advance: Callable[[int], object]) -> Progress:
         config, began = self.config, self.step
         sequence = np.random.SeedSequence([config.seed, began])
         first_seed, noise_seed = map(int, sequence.generate_state(2))
         random = np.random.Generator(np.random.PCG64(sequence))
         keys = jax.random.key(noise_seed)
         observations, _ = environments.reset(seed=[first_seed + number for number in range(config.environments)])
-        stop = min(config.steps, began + config.evaluate_every)
+        stop, began_at = min(config.steps, began + config.evaluate_every), perf_counter()
         collected: list[tuple[np.ndarray, ...]] = []
         totals: dict[str, Any] = {}
+        turns = 0
         while self.step < stop:
-            if self.step < config.random_steps:
-                actions = random.uniform(self.box.low, self.box.high, (config.environments, len(self.box.low)))
-            else:
-                actions = _explore(self.agent, jnp.asarray(observations, jnp.float32), keys, jnp.asarray(self.step))
-            actions = np.asarray(actions, np.float32)
+            actions = self._actions(observations, random, keys)
+            if self.step and self.step >= config.random_steps:  # only begun here: it runs while the environments step
+                self.agent, info = train_updates(self.replay, self.agent, config.updates_per_turn, config.batch_size)
+                totals = {name: totals.get(name, 0) + value for name, value in info.items()}
+                turns += 1
             reached, rewards, terminals, timeouts, _ = environments.step(actions)
             rows = (observations, actions, rewards, reached, terminals)
             rows = tuple(np.array(column, np.float32) for column in rows)  # the environments reuse their arrays
-            collected.append((*rows, np.asarray(timeouts) | (self.step + config.environments >= stop)))
-            self.replay = extend_replay(self.replay, Transitions(*map(jnp.asarray, rows)))
             self.step += config.environments
+            collected.append((*rows, np.asarray(timeouts) | (self.step >= stop)))
+            self.replay = extend_replay(self.replay, Transitions(*map(jnp.asarray, rows)))
             over = terminals | timeouts
             observations = environments.reset(options={"reset_mask": over})[0] if over.any() else reached
             observations = np.array(observations)
-            if self.step > config.random_steps:
-                self.agent, info = train_updates(self.replay, self.agent, config.environments, config.batch_size)
-                totals = {name: totals.get(name, 0) + value for name, value in info.items()}
-        turns = max(1, (stop - max(began, config.random_steps)) // config.environments)
-        return self._record(collected, {name: float(value) / turns for name, value in totals.items()})
+            advance(self.step)
+        metrics = {name: float(value) / turns for name, value in totals.items()}
+        if turns:
+            metrics["updates_per_second"] = turns * config.updates_per_turn / (perf_counter() - began_at)
+        return self._record(collected, metrics)
+
+    def _actions(self, observations: np.ndarray, random: np.random.Generator, keys: jax.Array) -> np.ndarray:
+        """What to do now: at random in the beginning, then as the agent explores."""
+        if self.step < self.config.random_steps:
+            shape = (self.config.environments, len(self.box.low))
+            return random.uniform(self.box.low, self.box.high, shape).astype(np.float32)
+        actions = _explore(self.agent, jnp.asarray(observations, jnp.float32), keys, jnp.asarray(self.step))
+        return np.asarray(actions, np.float32)
 
     def _record(self, collected: list[tuple[np.ndarray, ...]], metrics: dict[str, float]) -> Progress:
-        config, step, reading = self.config, self.step, None
+        config, step, reading, outlook = self.config, self.step, None, None
         if metrics:
             append_json_line(self.directory / "metrics.jsonl", {"step": step, **metrics})
             random = np.random.default_rng([config.seed, step])
             filled = int(self.replay.filled)
             rows = random.choice(filled, min(config.reading_rows, filled), replace=False)
             batch = Batch(*(np.asarray(getattr(self.replay.transitions, name)[rows]) for name in COLUMNS))
-            reading = read_learner(self.agent, batch, filled)
-            append_json_line(self.directory / "readings.jsonl", reading.to_dict() | {"step": step})
+            reading = replace(read_learner(self.agent, batch, filled), step=step)
+            outlook = self._outlook(reading)
+            append_json_line(self.directory / "readings.jsonl", reading_row(reading, None, outlook))
         played = evaluate(config.environment, self.act, config.evaluation_episodes, EVALUATION_SEED + config.seed)
         append_json_line(self.directory / "evaluations.jsonl", {"step": step, **played})
         self._save_replay(collected)
+        save_arrays(policy_file(self.directory, step), self.agent.actor)
         save_checkpoint(self.directory / "checkpoints", self.agent, step)
-        return Progress(step, metrics, reading, evaluation=played)
+        return Progress(step, metrics, reading, outlook, evaluation=played)
+
+    def _outlook(self, reading: Reading) -> Forecast:
+        """What this reading says alone: the next one is of other rows, so their kernels are not compared."""
+        largest = float(jnp.max(jnp.abs(self.replay.transitions.rewards)))
+        hyperparameters = self.config.hyperparameters
+        return forecast(
+            [reading],
+            reward_bound=largest / (1 - hyperparameters.discount) or None,
+            optimizer=hyperparameters.optimizer,
+            depth=getattr(hyperparameters, "homogeneous_depth", None),
+        )
 
     def _save_replay(self, collected: list[tuple[np.ndarray, ...]]) -> None:
         """The transitions of this stretch, in a file of their own, whole or not at all."""
@@ -153,6 +183,11 @@ class OnlineRun:
         return self.directory / "replay"
 
 
+def policy_file(run: Path, step: int) -> Path:
+    """Where a run keeps the policy that it had at a step."""
+    return run / "policies" / f"step_{step:09d}.safetensors"
+
+
 def empty_replay(size: int, observation_size: int, action_size: int) -> Replay:
     """Room for this many transitions, on the device."""
     shapes = ((size, observation_size), (size, action_size), (size,), (size, observation_size), (size,))
@@ -177,14 +212,13 @@ _extend = jax.jit(_write, donate_argnums=0)  # in place: copying the buffer at e
 
 
 def _description(config: OnlineConfig, directory: Path) -> dict[str, Any]:
-    flat = flat_settings(config) | {"agent": config.hyperparameters.agent}
     data = {"source": config.environment, "environment": config.environment, "fingerprint": config.environment}
     return {
         "format": 1,
         "seemrl_version": version("seemrl"),
-        "agent": config.hyperparameters.agent,
-        "label": directory.name,
-        "config": flat,
+        "agent": config.agent,
+        "label": config.label or directory.name,
+        "config": flat_settings(config),
         "data": data,
     }
 

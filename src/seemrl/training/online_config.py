@@ -1,24 +1,40 @@
 """Settings of a run that collects its own data. Imports nothing heavy."""
 
+import math
 from dataclasses import dataclass, field
+from typing import Annotated, Generic, cast
 
-from seemrl.agents.config import AgentConfig
+import tyro
+
+from seemrl.agents.config import AgentName
 from seemrl.agents.sac_config import SACConfig
-from seemrl.errors import require_option
+from seemrl.errors import InputError, require_option
+from seemrl.training.config import Hyperparameters
 
 
 @dataclass(frozen=True, kw_only=True)
-class OnlineConfig:
-    """Train SAC or TD3 in an environment, with readings of its critic on what it has collected."""
+class OnlineConfig(Generic[Hyperparameters]):
+    """Train an agent in an environment on what it collects itself, with readings of its critic on that.
 
-    environment: str
-    """Gymnasium id; its actions are a bounded box."""
-    hyperparameters: AgentConfig = field(default_factory=SACConfig)
-    """Of an agent that can explore: SAC, EDAC, MSG or TD3."""
+    Everything goes into a run directory: config.json, metrics.jsonl, readings.jsonl, evaluations.jsonl, checkpoints/,
+    replay/ (all transitions) and policies/ (the policy at each evaluation).
+    """
+
+    environment: tyro.conf.Positional[str] = ""
+    """Gymnasium id, as Hopper-v5; its actions are a bounded box. Required, except with --resume."""
+    out: str = ""
+    """Run directory; default: runs/<environment>-<agent>-seed<seed>."""
+    agent: AgentName = "sac"
+    """Algorithm, one that explores: sac, edac, msg or td3; `--agent NAME --help` lists the options that it has."""
+    hyperparameters: Annotated[Hyperparameters, tyro.conf.arg(name="")] = field(
+        default_factory=lambda: cast(Hyperparameters, SACConfig())
+    )
     steps: int = 1_000_000
     """Environment steps in the whole run, all environments together."""
     environments: int = 4
-    """Stepped side by side; after each such step as many updates follow."""
+    """Stepped side by side."""
+    updates_per_step: float = 1.0
+    """Critic updates per environment step; below 1 the critic sees more of the environment in the same time."""
     random_steps: int = 10_000
     """Uniformly random steps at the beginning, without updates."""
     buffer_size: int = 1_000_000
@@ -33,6 +49,15 @@ class OnlineConfig:
     """Episodes per evaluation."""
     reading_rows: int = 96
     """Transitions each reading is taken on, drawn anew from the replay."""
+    label: str = ""
+    """Name of the run in reports; default: its directory's name."""
+    resume: bool = False
+    """Continue the run in --out from its last checkpoint, to the very state an unbroken run would have reached."""
+
+    @property
+    def updates_per_turn(self) -> int:
+        """Critic updates beside one step of every environment."""
+        return round(self.environments * self.updates_per_step)
 
     def check(self) -> None:
         """Refuse settings that no run can have.
@@ -40,14 +65,21 @@ class OnlineConfig:
         Raises:
             InputError: names the option, its value and what fits.
         """
+        if not self.environment:
+            raise InputError("no environment given; name one, as in `seemrl online Hopper-v5`")
         self.hyperparameters.check()
         agent = self.hyperparameters.agent
+        require_option(self.agent == agent, "agent", self.agent, f"{agent}, whose hyperparameters are given")
         require_option(self.hyperparameters.explores, "agent", agent, "one that explores: sac, edac, msg or td3")
         for name in ("steps", "environments", "buffer_size", "batch_size", "evaluation_episodes", "reading_rows"):
             require_option(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         require_option(0 <= self.seed < 2**32, "seed", self.seed, f"from 0 to {2**32 - 1}")  # JAX keeps 32 bits
-        cycle, count = self.hyperparameters.updates_per_cycle, self.environments
-        require_option(count % cycle == 0, "environments", count, f"a multiple of the {cycle} updates of a cycle")
+        ratio, count = self.updates_per_step, self.environments
+        require_option(0 < ratio < math.inf, "updates_per_step", ratio, "finite and above 0")
+        updates, cycle = self.updates_per_turn, self.hyperparameters.updates_per_cycle
+        whole = updates >= 1 and math.isclose(updates, count * ratio) and updates % cycle == 0
+        fitting = f"so that {count} environments give whole cycles of {cycle} updates, or another --environments"
+        require_option(whole, "updates_per_step", ratio, fitting)
         for name in ("steps", "random_steps", "evaluate_every", "buffer_size"):
             value = getattr(self, name)
             fits = value % count == 0 and (value > 0 or name == "random_steps")

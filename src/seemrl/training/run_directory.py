@@ -8,13 +8,16 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from seemrl.agents.registry import CONFIGS
 from seemrl.data.dataset import Dataset
 from seemrl.errors import InputError
 from seemrl.files import hold, read_json_lines, write_json, write_json_lines
 from seemrl.training.config import TrainConfig
 from seemrl.training.online_config import OnlineConfig
+
+Settings = TypeVar("Settings", TrainConfig, OnlineConfig)
 
 LOGS = ("metrics.jsonl", "readings.jsonl", "evaluations.jsonl")
 ADVICE = "advice.json"
@@ -90,6 +93,26 @@ def stored_description(run: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: cannot be read as a run's settings; start a new run") from error
     return described
+
+
+def stored_settings(run: Path, kind: type[Settings]) -> Settings:
+    """The settings that a run was begun with.
+
+    Raises:
+        InputError: there is no such run, or its settings are not of this kind.
+    """
+    stored = stored_description(run)["config"]
+    settings: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()
+    }
+    try:
+        agent = CONFIGS[settings["agent"]]
+        own = {field.name for field in dataclasses.fields(agent)}
+        parameters = agent(**{key: value for key, value in settings.items() if key in own})
+        rest = {key: value for key, value in settings.items() if key not in own}
+        return kind(hyperparameters=parameters, **rest)
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{run}/config.json: not the settings of this version of seemrl ({error})") from error
 
 
 def check_same(run: Path, stored: Mapping[str, Any], described: Mapping[str, Any]) -> None:
