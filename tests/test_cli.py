@@ -226,6 +226,8 @@ BAD_COMMANDS: dict[str, str] = {
     "data collect": "Missing from seemrl data collect: --out STR",
     "data collect --out": "Missing value for argument '--out'",
     "data collect --out empty": "empty: a directory",
+    "reproduce frob": "unknown command 'reproduce frob'; the commands are",
+    "reproduce contrast --data missing.hdf5": "missing.hdf5: no such file",
     "demo --steps many": "Error parsing --steps: invalid literal for int()",
 }
 
@@ -296,6 +298,7 @@ def loaded_after(script: str) -> set[str]:
         ("from seemrl.cli import main; main(['data', 'collect', '--help'])", HEAVY),
         ("from seemrl.cli import main; main(['demo', '--help'])", HEAVY),
         ("from seemrl.cli import main; main(['watch', '--help'])", HEAVY),
+        ("from seemrl.cli import main; main(['reproduce', 'contrast', '--help'])", HEAVY),
         ("import seemrl; seemrl.InputError, seemrl.__version__, dir(seemrl)", HEAVY),
         ("from seemrl import measure, forecast, load_d4rl, Batch", {"jax", "torch"}),
     ],

@@ -55,9 +55,10 @@ def _dispatch(arguments: Sequence[str]) -> int:
 
         print(f"seemrl {version('seemrl')}")
         return 0
-    name = " ".join(arguments[:2]) if arguments[0] == "data" else arguments[0]
-    if name in ("data", "data -h", "data --help"):
-        print(_help("data "))
+    grouped = arguments[0] in _GROUPS
+    name = " ".join(arguments[:2]) if grouped else arguments[0]
+    if grouped and (len(arguments) == 1 or arguments[1] in ("-h", "--help")):
+        print(_help(f"{arguments[0]} "))
         return 0
     if name not in VERBS:
         raise InputError(f"unknown command '{name}'; the commands are {', '.join(VERBS)}")
@@ -66,7 +67,7 @@ def _dispatch(arguments: Sequence[str]) -> int:
 
 
 def _help(start: str = "") -> str:
-    lines = [f"  seemrl {name:<13}{verb.summary}" for name, verb in VERBS.items() if name.startswith(start)]
+    lines = [f"  seemrl {name:<21}{verb.summary}" for name, verb in VERBS.items() if name.startswith(start)]
     return "\n".join(
         [
             "usage: seemrl COMMAND [OPTIONS]",
@@ -146,6 +147,12 @@ def _collect(arguments: Sequence[str]) -> None:
     run_collect(_parse(CollectConfig, "data collect", arguments))
 
 
+def _contrast(arguments: Sequence[str]) -> None:
+    from seemrl.experiments.contrast import ContrastConfig, run_contrast
+
+    run_contrast(_parse(ContrastConfig, "reproduce contrast", arguments))
+
+
 def _forecast(arguments: Sequence[str]) -> None:
     from seemrl.logs.config import ForecastConfig
 
@@ -178,4 +185,6 @@ VERBS = {
     "measure": Verb("read a saved PyTorch critic: does it feed itself, and how fast?", _measure),
     "forecast": Verb("say where logged Q values are going: CSV, JSON lines, TensorBoard, Parquet", _forecast),
     "watch": Verb("show a run or a monitor's log while it grows: verdict, |Q|, SEEM, forecast", _watch),
+    "reproduce contrast": Verb("TD3 with and without LayerNorm: who diverges?", _contrast),
 }
+_GROUPS = {name.split()[0] for name in VERBS if " " in name}

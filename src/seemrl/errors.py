@@ -13,6 +13,10 @@ class MissingPartError(InputError):
 
     def __init__(self, part: str, extra: str, purpose: str) -> None:
         super().__init__(f"{purpose} needs {part}, which is not installed; run: pip install 'seemrl[{extra}]'")
+        self._told = (part, extra, purpose)
+
+    def __reduce__(self) -> tuple[type["MissingPartError"], tuple[str, str, str]]:
+        return MissingPartError, self._told  # it has to arrive whole from the process of a run
 
 
 def require_option(holds: bool, name: str, value: object, wanted: str) -> None:

@@ -10,7 +10,7 @@ from seemrl.data.checks import Finding
 from seemrl.data.summary import Summary
 from seemrl.inspection.facts import DIMENSION_HEADS, dimension_rows, facts, sentence
 from seemrl.report.canvas import Figure, figure, log_axis
-from seemrl.report.page import assemble, chart_html, write_page
+from seemrl.report.page import assemble, chart_html, table_html, write_page
 from seemrl.report.palette import RUN_COLOURS
 
 MOST_ROWS = 200
@@ -29,7 +29,7 @@ def write_data_page(summary: Summary, out: Path) -> Path:
     body = [
         _findings(summary.findings),
         chart_html("returns", "Returns", "Episodes by the undiscounted sum of their rewards."),
-        _table("Numbers", ("number", "value", "meaning"), facts(summary)),
+        table_html("Numbers", ("number", "value", "meaning"), facts(summary)),
         chart_html("actions", "Actions", "How often each was taken.") if summary.action_counts else "",
         chart_html(
             "scales",
@@ -40,7 +40,9 @@ def write_data_page(summary: Summary, out: Path) -> Path:
         ),
         _dimensions("Actions, entry by entry", dimension_rows(summary.actions)),
         _dimensions("Observations, entry by entry", dimension_rows(summary.observations)),
-        _table("Attributes of the file", ("name", "value"), [(key, str(v)) for key, v in summary.attributes.items()]),
+        table_html(
+            "Attributes of the file", ("name", "value"), [(key, str(v)) for key, v in summary.attributes.items()]
+        ),
     ]
     page = assemble(
         title=f"What is in {Path(summary.source).name or summary.source}?",
@@ -63,24 +65,10 @@ def _findings(findings: Sequence[Finding]) -> str:
     return f'<section class="panel reasons"><h2>What to look at</h2>{listed}</section>'
 
 
-def _table(heading: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    if not rows:
-        return ""
-    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in heads)
-    body = "".join(
-        f'<tr><th scope="row">{escape(row[0])}</th>{"".join(f"<td>{escape(text)}</td>" for text in row[1:])}</tr>'
-        for row in rows
-    )
-    return (
-        f'<section class="panel"><h2>{escape(heading)}</h2><div class="scroll" tabindex="0">'
-        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></section>"
-    )
-
-
 def _dimensions(heading: str, rows: Sequence[Sequence[str]]) -> str:
     more = f" (the first {MOST_ROWS} of {len(rows):,})" if len(rows) > MOST_ROWS else ""
     heads = (*DIMENSION_HEADS, "at ends")[: len(rows[0]) if rows else 0]
-    return _table(heading + more, heads, rows[:MOST_ROWS])
+    return table_html(heading + more, heads, rows[:MOST_ROWS])
 
 
 def _returns(summary: Summary) -> Figure:

@@ -55,6 +55,21 @@ def chart_html(name: str, heading: str, caption: str, *, missing: str | None = N
     )
 
 
+def table_html(heading: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table with its heading, all of it plain text; nothing where it has no rows."""
+    if not rows:
+        return ""
+    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in heads)
+    body = "".join(
+        f'<tr><th scope="row">{escape(row[0])}</th>{"".join(f"<td>{escape(text)}</td>" for text in row[1:])}</tr>'
+        for row in rows
+    )
+    return (
+        f'<section class="panel"><h2>{escape(heading)}</h2><div class="scroll" tabindex="0">'
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></section>"
+    )
+
+
 def write_page(page: str, out: Path) -> Path:
     """Write a page to an HTML file, atomically, and return the file.
 

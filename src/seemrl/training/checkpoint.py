@@ -74,6 +74,11 @@ def checkpoints(directory: Path) -> list[Path]:
     return sorted(directory.glob("step_*"))
 
 
+def has_checkpoint(directory: Path, step: int) -> bool:
+    """Whether there is a checkpoint of this step."""
+    return _place(directory, step).is_dir()
+
+
 def load_newest(directory: Path, fresh: State, warn: Callable[[str], object]) -> tuple[State, int] | None:
     """The newest checkpoint that is whole, or None; each damaged one is reported through ``warn`` and passed over.
 
