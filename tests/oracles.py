@@ -17,7 +17,10 @@ import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
 
-from seemrl.networks.mlp import MLP, RMSNorm
+from seemrl.instrument.kernels.buffers import Buffer
+from seemrl.networks.layers import SpectralNormLinear, SphereLinear, WeightNormLinear
+from seemrl.networks.mlp import MLP
+from seemrl.networks.normalisers import BatchNorm, LayerNorm, RMSNorm, UnitBall
 
 ACTIVATIONS_IN_TORCH: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "relu": torch.relu,
@@ -95,10 +98,13 @@ class InTorch:
     Attributes:
         leaves: their parameters, in JAX's order.
         networks: the MLPs among them.
+        training: whether batches are normalised by their own statistics.
     """
 
-    def __init__(self, tree: Any) -> None:
-        arrays = jax.tree.leaves(eqx.filter(tree, eqx.is_inexact_array))
+    def __init__(self, tree: Any, training: bool = False) -> None:
+        self.training = training
+        nodes = jax.tree.leaves(eqx.filter(tree, eqx.is_inexact_array), is_leaf=_is_buffer)
+        arrays = [node for node in nodes if not _is_buffer(node)]
         self.leaves = [torch.tensor(np.asarray(array, np.float64), requires_grad=True) for array in arrays]
         self._of_array = {id(array): leaf for array, leaf in zip(arrays, self.leaves, strict=True)}
         self.networks = [node for node in jax.tree.leaves(tree, is_leaf=_is_mlp) if _is_mlp(node)]
@@ -110,24 +116,55 @@ class InTorch:
 
     def mlp(self, network: MLP, hidden: torch.Tensor) -> torch.Tensor:
         """One network."""
-        of_array = self._of_array
-        for linear, norm in zip(network.linears, [*network.norms, None], strict=True):
-            hidden = hidden @ of_array[id(linear.weight)] + of_array[id(linear.bias)]
-            if linear is network.linears[-1]:
-                break
-            activate = ACTIVATIONS_IN_TORCH[network.activation]
-            if norm is None:
-                hidden = activate(hidden)
-                continue
-            scale = of_array[id(norm.scale)]
-            settings = {"normalized_shape": scale.shape, "weight": scale, "eps": norm.epsilon}
-            if isinstance(norm, RMSNorm):
-                normalise = functools.partial(torch.nn.functional.rms_norm, **settings)
+        activate = ACTIVATIONS_IN_TORCH[network.activation]
+        for linear, norm in zip(network.linears[:-1], network.norms, strict=True):
+            hidden = self.linear(linear, hidden)
+            if network.placement == "pre":
+                hidden = activate(self.normalised(norm, hidden))
             else:
-                shift = of_array[id(norm.shift)]
-                normalise = functools.partial(torch.nn.functional.layer_norm, **settings, bias=shift)
-            hidden = activate(normalise(hidden)) if network.placement == "pre" else normalise(activate(hidden))
-        return hidden
+                hidden = self.normalised(norm, activate(hidden))
+        return self.linear(network.linears[-1], hidden)
+
+    def linear(self, layer: Any, inputs: torch.Tensor) -> torch.Tensor:
+        """One linear layer, its weights normalised or not."""
+        of = self._of_array
+        bias = of[id(layer.bias)]
+        if isinstance(layer, WeightNormLinear):
+            direction = of[id(layer.direction)]
+            return inputs @ (of[id(layer.size)] * direction / direction.norm(dim=0)) + bias
+        weight = of[id(layer.weight)]
+        if isinstance(layer, SphereLinear):
+            return of[id(layer.scale)] * (inputs @ weight) + bias
+        if isinstance(layer, SpectralNormLinear):
+            right = torch.nn.functional.normalize(_constant(layer.right), dim=0)
+            left = torch.nn.functional.normalize((weight @ right).detach(), dim=0)
+            return inputs @ weight / (left @ weight @ right) + bias
+        return inputs @ weight + bias
+
+    def normalised(self, norm: Any, inputs: torch.Tensor) -> torch.Tensor:
+        """Features with their normaliser."""
+        functional = torch.nn.functional
+        if norm is None:
+            return inputs
+        if isinstance(norm, UnitBall):
+            return functional.normalize(inputs, dim=-1)
+        scale = self._of_array[id(norm.scale)]
+        if isinstance(norm, RMSNorm):
+            return functional.rms_norm(inputs, scale.shape, scale, norm.epsilon)
+        shift = self._of_array[id(norm.shift)]
+        if isinstance(norm, LayerNorm):
+            return functional.layer_norm(inputs, scale.shape, scale, shift, norm.epsilon)
+        assert isinstance(norm, BatchNorm)
+        running = _constant(norm.mean), _constant(norm.variance)
+        return functional.batch_norm(inputs, *running, scale, shift, self.training, 0.0, norm.epsilon)
+
+
+def _constant(buffer: Buffer) -> torch.Tensor:
+    return torch.tensor(np.asarray(buffer.value, np.float64))
+
+
+def _is_buffer(node: object) -> bool:
+    return isinstance(node, Buffer)
 
 
 def _is_mlp(node: object) -> bool:

@@ -170,9 +170,14 @@ TRAIN = ("train", "--data", str(EMBEDDED), "--out", "run")
 
 BAD_OPTIONS: dict[str, str] = {
     "--agent nope": "invalid choice 'nope' for argument '--agent'. Expected one of ('td3_bc',",
-    "--critic-norm batch": (
-        "invalid choice 'batch' for argument '--critic-norm'. Expected one of ('none', 'layer', 'rms')"
+    "--critic-norm group": "invalid choice 'group' for argument '--critic-norm'. Expected one of ('none', 'layer',",
+    "--critic-norm weight --critic-norm-placement post": (
+        "--critic-norm-placement post: it must be pre with --critic-norm weight, which has a place of its own"
     ),
+    "--actor-norm unit-ball --actor-norm-layers 1": (
+        "--actor-norm-layers (1,): it must be left out with --actor-norm unit-ball, which stands behind the last hidden"
+    ),
+    "--agent iql --critic-norm batch": "--critic-norm batch: it must be another one: the critic of iql takes (s, a)",
     "--frobnicate 3": "Unrecognized options: --frobnicate, 3",
     "extra": "Unrecognized options: extra",
     "--steps": "Missing value for argument '--steps'",

@@ -8,7 +8,9 @@ from cases import shaken
 from oracles import ACTIVATIONS_IN_TORCH, InTorch
 from seemrl.agents.config import TD3BCConfig
 from seemrl.instrument.kernels.jax import JaxCritic
-from seemrl.networks.mlp import MLP, DeterministicActor, LayerNorm, Linear, RMSNorm, TwinCritic
+from seemrl.networks.layers import Linear
+from seemrl.networks.mlp import MLP, DeterministicActor, TwinCritic
+from seemrl.networks.normalisers import LayerNorm, RMSNorm
 
 KEY = jax.random.key(0)
 

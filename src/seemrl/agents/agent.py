@@ -16,6 +16,8 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from seemrl.agents.config import AgentConfig, OptimizerName
 from seemrl.agents.weighted import Weighted, draw_by_priority, with_priorities
+from seemrl.instrument.kernels.buffers import split
+from seemrl.networks.state import after_step, in_training, moved, noting
 
 Info = dict[str, Float[Array, ""]]
 Learner = TypeVar("Learner", bound="Agent")
@@ -213,14 +215,38 @@ def numbers_of(kind: Any, config: AgentConfig) -> Any:
 
 def start_optimizer(name: OptimizerName, learning_rate: float, network: PyTree) -> PyTree:
     """A fresh optimizer state; the learning rate is kept in it, where the update and the instrument both read it."""
-    return _optimizer(name)(learning_rate=jnp.asarray(learning_rate)).init(network)
+    return _optimizer(name)(learning_rate=jnp.asarray(learning_rate)).init(split(network)[0])
 
 
 def descend(name: OptimizerName, network: PyTree, gradients: PyTree, state: PyTree) -> tuple[PyTree, PyTree]:
-    """One step of the optimizer: the network moved, and the new state."""
+    """One step of the optimizer, and what layers do after one: the network moved, and the new state."""
     rate = state.hyperparams["learning_rate"]
     updates, state = _optimizer(name)(learning_rate=rate).update(gradients, state)
-    return optax.apply_updates(network, updates), state
+    parameters, rest = split(network)
+    return after_step(eqx.combine(optax.apply_updates(parameters, updates), rest)), state
+
+
+def differentiate(
+    network: PyTree, loss: Callable[..., tuple[Array, Info]], *arguments: Any
+) -> tuple[PyTree, PyTree, Info]:
+    """Gradient of a loss, the network with the running statistics that the loss's passes leave, the loss's metrics.
+
+    The loss sees the network in training: layers that have batch statistics use them.
+
+    Args:
+        network: whose parameters the gradient is of.
+        loss: called with the network and the arguments; returns the loss and its metrics.
+        *arguments: a batch, and a key where the loss is random.
+    """
+    parameters, rest = split(network)
+
+    def of_parameters(parameters: PyTree) -> tuple[Array, tuple[PyTree, Info]]:
+        with noting() as notes:
+            value, info = loss(in_training(eqx.combine(parameters, rest)), *arguments)
+        return value, (moved(rest, notes), info)
+
+    gradients, (rest, info) = jax.grad(of_parameters, has_aux=True)(parameters)
+    return gradients, eqx.combine(parameters, rest), info
 
 
 def improve(agent: Any, name: str, loss: Callable[..., tuple[Array, Info]], *arguments: Any) -> tuple[Any, Info]:
@@ -232,14 +258,14 @@ def improve(agent: Any, name: str, loss: Callable[..., tuple[Array, Info]], *arg
         loss: called with the network and the arguments; returns the loss and its metrics.
         *arguments: a batch, and a key where the loss is random.
     """
-    gradients, info = jax.grad(loss, has_aux=True)(getattr(agent, name), *arguments)
+    gradients, network, info = differentiate(getattr(agent, name), loss, *arguments)
     state = f"{name}_optimizer_state"
-    network, moved = descend(agent.optimizer, getattr(agent, name), gradients, getattr(agent, state))
-    return agent.replace(**{name: network, state: moved}), info
+    network, stepped = descend(agent.optimizer, network, gradients, getattr(agent, state))
+    return agent.replace(**{name: network, state: stepped}), info
 
 
 def follow(target: PyTree, live: PyTree, rate: Float[Array, ""]) -> PyTree:
-    """The target network moved to the live one by ``rate``; at rate 1 a copy, bit by bit."""
+    """The target network moved to the live one by ``rate``, running statistics too; at rate 1 a copy, bit by bit."""
     return jax.tree.map(lambda old, new: (1 - rate) * old + rate * new, target, live)
 
 

@@ -21,7 +21,7 @@ from seemrl.agents.agent import (
 )
 from seemrl.agents.awac_config import AWACConfig
 from seemrl.agents.config import OptimizerName
-from seemrl.agents.losses import advantage_weights, bootstrapped, td_loss
+from seemrl.agents.losses import advantage_weights, bootstrapped, joint_values, td_loss
 from seemrl.networks.gaussian import GaussianActor
 from seemrl.networks.mlp import TwinCritic
 
@@ -91,8 +91,8 @@ class AWAC(Agent):
     def critic_loss(self, critic: TwinCritic, batch: Transitions, key: PRNGKeyArray) -> tuple[Array, Info]:
         """Sum over heads of the mean squared TD error against the smaller target head (Algorithm 1)."""
         next_actions = self.target_actions(batch.next_observations, key)
-        next_q = jnp.min(self.target_critic(batch.next_observations, next_actions), axis=0)
-        return td_loss(critic(batch.observations, batch.actions), bootstrapped(batch, self.scalars.discount, next_q))
+        values, next_q = joint_values(critic, self.target_critic, batch, next_actions)
+        return td_loss(values, bootstrapped(batch, self.scalars.discount, jnp.min(next_q, axis=0)))
 
     def actor_loss(self, actor: GaussianActor, batch: Transitions, key: PRNGKeyArray) -> tuple[Array, Info]:
         """Minus the log density of the data's actions, weighted by exp(A / temperature) (Algorithm 1).

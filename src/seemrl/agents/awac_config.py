@@ -11,6 +11,7 @@ class AWACConfig(ActorConfig, CriticConfig):
     """Hyperparameters of AWAC; the defaults are the published ones for locomotion."""
 
     agent: ClassVar[AgentName] = "awac"
+    joint_passes: ClassVar[bool] = True
 
     temperature: float = 1.0
     """Advantages are divided by it (lambda in AWAC): the smaller, the greedier is the policy."""

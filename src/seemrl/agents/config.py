@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from seemrl.errors import require_option
-from seemrl.networks.options import Activation, Norm, Placement
+from seemrl.networks.options import WITH_A_PLACE_OF_THEIR_OWN, Activation, Norm, Placement
 
 AgentName = Literal["td3_bc", "iql", "cql", "rebrac", "awac", "bc", "diffusion_ql", "sac", "edac", "msg", "td3", "dqn"]
 OptimizerName = Literal["adam", "sgd"]
@@ -26,6 +26,8 @@ class AgentConfig:
     """Whether its critic learns from its own values of the policy's actions."""
     uses_next_actions: ClassVar[bool] = False
     """Whether it learns from the action taken at the next observation too."""
+    joint_passes: ClassVar[bool] = False
+    """Whether its critic takes (s, a) and (s', a') in one pass, which batch statistics need."""
 
     hidden_sizes: tuple[int, ...] = (256, 256)
     """Units of each hidden layer, critic and actor alike."""
@@ -58,10 +60,18 @@ class AgentConfig:
         for name in names:
             require_option(0 <= getattr(self, name) < math.inf, name, getattr(self, name), "finite, 0 or more")
 
-    def _layers_exist(self, name: str) -> None:
-        layers, last = getattr(self, name), len(self.hidden_sizes) - 1
+    def _layout_fits(self, of: str) -> None:
+        """Whether the normaliser of the actor or the critic can stand where it was asked for."""
+        norm, placement, layers = (getattr(self, f"{of}_{name}") for name in ("norm", "norm_placement", "norm_layers"))
+        last = len(self.hidden_sizes) - 1
         exist = layers is None or all(0 <= layer <= last for layer in layers)
-        require_option(exist, name, layers, f"numbers from 0 to {last}")
+        require_option(exist, f"{of}_norm_layers", layers, f"numbers from 0 to {last}")
+        free = norm not in WITH_A_PLACE_OF_THEIR_OWN or placement == "pre"
+        own = f"pre with --{of}-norm {norm}, which has a place of its own"
+        require_option(free, f"{of}_norm_placement", placement, own)
+        whole = norm != "unit-ball" or layers is None
+        own = f"left out with --{of}-norm unit-ball, which stands behind the last hidden layer"
+        require_option(whole, f"{of}_norm_layers", layers, own)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +79,7 @@ class ActorConfig(AgentConfig):
     """What agents with a policy network have."""
 
     actor_norm: Norm = "none"
-    """Normaliser inside the actor."""
+    """Normaliser inside the actor; those of the critic, and "batch" with any agent."""
     actor_norm_placement: Placement = "pre"
     """Normalise before ("pre") or after ("post") the activation."""
     actor_norm_layers: tuple[int, ...] | None = None
@@ -92,7 +102,7 @@ class ActorConfig(AgentConfig):
     def check(self) -> None:
         """Refuse settings that no actor can have."""
         super().check()
-        self._layers_exist("actor_norm_layers")
+        self._layout_fits("actor")
         self._positive("actor_learning_rate")
 
 
@@ -103,7 +113,9 @@ class CriticConfig(AgentConfig):
     bootstraps: ClassVar[bool] = True
 
     critic_norm: Norm = "none"
-    """Normaliser inside the critic: "layer" (LayerNorm) is the cure, "rms" is RMSNorm."""
+    """Normaliser inside the critic: "layer" (LayerNorm) is the cure, "rms" is RMSNorm, "batch" is BatchNorm over (s, a)
+    and (s', a') together; "weight", "spectral" and "sphere" normalise weights, "unit-ball" the features of the last
+    layer."""
     critic_norm_placement: Placement = "pre"
     """Normalise before ("pre") or after ("post") the activation."""
     critic_norm_layers: tuple[int, ...] | None = None
@@ -134,7 +146,10 @@ class CriticConfig(AgentConfig):
     def check(self) -> None:
         """Refuse settings that no critic can have."""
         super().check()
-        self._layers_exist("critic_norm_layers")
+        self._layout_fits("critic")
+        joint = self.critic_norm != "batch" or self.joint_passes
+        wanted = f"another one: the critic of {self.agent} takes (s, a) and (s', a') apart, batch statistics need both"
+        require_option(joint, "critic_norm", self.critic_norm, wanted)
         self._positive("critic_learning_rate")
         require_option(0 < self.target_rate <= 1, "target_rate", self.target_rate, "in (0, 1]; 1: no averaging")
 
@@ -142,6 +157,8 @@ class CriticConfig(AgentConfig):
 @dataclass(frozen=True, kw_only=True)
 class DelayedConfig(ActorConfig, CriticConfig):
     """What TD3 and its kin have: smoothed target actions, and an actor that is updated less often than the critic."""
+
+    joint_passes: ClassVar[bool] = True
 
     policy_noise: float = 0.2
     """Standard deviation of the smoothing noise on target actions, in half-widths of the action box."""
@@ -187,7 +204,7 @@ class QLearningConfig:
     """Units of each hidden layer; the critic has one weight layer more."""
     heads: int = 1
     """Critics, trained alike; the target takes the smallest."""
-    critic_norm: Norm = "none"
+    critic_norm: Literal["none", "layer", "rms"] = "none"
     """Normaliser inside the critic."""
     optimizer: StepName = "sgd"
     """How a gradient becomes a step; "momentum" is SGD with coefficient 0.9."""

@@ -19,6 +19,7 @@ from seemrl.agents.agent import (
     Transitions,
     against_smallest_target,
     descend,
+    differentiate,
     follow,
     start_optimizer,
 )
@@ -157,15 +158,15 @@ class DiffusionQL(Agent):
         return agent._move_targets(), critic_info | actor_info
 
     def _update_critic(self, batch: Transitions, key: PRNGKeyArray) -> tuple["DiffusionQL", Info]:
-        gradients, info = jax.grad(self.critic_loss, has_aux=True)(self.critic, batch, key)
+        gradients, critic, info = differentiate(self.critic, self.critic_loss, batch, key)
         gradients, norm = shortened(gradients, self.scalars.critic_gradient_norm)
-        critic, state = descend(self.optimizer, self.critic, gradients, self.critic_optimizer_state)
+        critic, state = descend(self.optimizer, critic, gradients, self.critic_optimizer_state)
         return self.replace(critic=critic, critic_optimizer_state=state), info | {"critic_gradient_norm": norm}
 
     def _update_policy(self, batch: Transitions, key: PRNGKeyArray) -> tuple["DiffusionQL", Info]:
-        gradients, info = jax.grad(self.actor_loss, has_aux=True)(self.policy, batch, key)
+        gradients, policy, info = differentiate(self.policy, self.actor_loss, batch, key)
         gradients, norm = shortened(gradients, self.scalars.actor_gradient_norm)
-        policy, state = descend(self.optimizer, self.policy, gradients, self.actor_optimizer_state)
+        policy, state = descend(self.optimizer, policy, gradients, self.actor_optimizer_state)
         return self.replace(policy=policy, actor_optimizer_state=state), info | {"actor_gradient_norm": norm}
 
     def _move_targets(self) -> "DiffusionQL":

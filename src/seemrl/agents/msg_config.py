@@ -14,6 +14,7 @@ class MSGConfig(SACConfig):
     """Hyperparameters of MSG."""
 
     agent: ClassVar[AgentName] = "msg"
+    joint_passes: ClassVar[bool] = False
 
     hidden_sizes: tuple[int, ...] = (256, 256, 256)
     """Units of each hidden layer, critic and actor alike."""

@@ -2,7 +2,7 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float
 
 from seemrl.agents.agent import Info, Transitions
 from seemrl.agents.config import TD3BCConfig
@@ -29,11 +29,11 @@ class ReBRAC(TD3BC):
         parts = cls._parts(config, observation_size, low, high, seed)
         return cls(**parts, critic_bc_weight=jnp.asarray(config.critic_bc_weight, jnp.float32))
 
-    def next_values(self, batch: Transitions, key: PRNGKeyArray) -> tuple[Float[Array, " batch"], Info]:
+    def next_values(
+        self, next_q: Float[Array, " batch"], batch: Transitions, next_actions: Float[Array, "batch action"]
+    ) -> tuple[Float[Array, " batch"], Info]:
         """The smaller target head, less beta_2 |a' - the action taken next|^2 where that is known (section 3)."""
         assert batch.next_actions is not None and batch.next_actions_known is not None
-        next_actions = self.target_actions(batch.next_observations, key)
-        next_q = jnp.min(self.target_critic(batch.next_observations, next_actions), axis=0)
         penalty = batch.next_actions_known * jnp.sum((next_actions - batch.next_actions) ** 2, axis=1)
         return next_q - self.critic_bc_weight * penalty, {"next_bc_mse": jnp.mean(penalty)}
 

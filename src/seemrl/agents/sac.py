@@ -23,7 +23,7 @@ from seemrl.agents.agent import (
     start_optimizer,
 )
 from seemrl.agents.config import OptimizerName
-from seemrl.agents.losses import bootstrapped, td_loss
+from seemrl.agents.losses import bootstrapped, joint_values, td_loss
 from seemrl.agents.sac_config import SACConfig
 from seemrl.networks.gaussian import SquashedGaussianActor
 from seemrl.networks.mlp import TwinCritic
@@ -109,9 +109,8 @@ class SAC(Agent):
     def critic_loss(self, critic: TwinCritic, batch: Transitions, key: PRNGKeyArray) -> tuple[Array, Info]:
         """Sum over heads of the mean squared error against r + discount (min_i Q_i' - alpha log pi) (eq. 3, 5)."""
         next_actions, log_density = self.actor.sample(batch.next_observations, key)
-        next_q = jnp.min(self.target_critic(batch.next_observations, next_actions), axis=0)
-        soft_q = next_q - jnp.exp(self.log_temperature) * log_density
-        q = critic(batch.observations, batch.actions)
+        q, next_q = joint_values(critic, self.target_critic, batch, next_actions)
+        soft_q = jnp.min(next_q, axis=0) - jnp.exp(self.log_temperature) * log_density
         loss, info = td_loss(q, bootstrapped(batch, self.scalars.discount, soft_q))
         return loss, info | {"q_std": jnp.mean(jnp.std(q, axis=0))}
 

@@ -13,6 +13,7 @@ class SACConfig(ActorConfig, CriticConfig):
     """Hyperparameters of SAC; the defaults are the published ones."""
 
     agent: ClassVar[AgentName] = "sac"
+    joint_passes: ClassVar[bool] = True
     explores: ClassVar[bool] = True
 
     heads: int = 2
@@ -39,6 +40,7 @@ class EDACConfig(SACConfig):
     """Hyperparameters of EDAC; the defaults are those published for HalfCheetah and Walker2d."""
 
     agent: ClassVar[AgentName] = "edac"
+    joint_passes: ClassVar[bool] = False
 
     hidden_sizes: tuple[int, ...] = (256, 256, 256)
     """Units of each hidden layer, critic and actor alike."""

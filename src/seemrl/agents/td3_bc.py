@@ -24,7 +24,7 @@ from seemrl.agents.agent import (
     start_optimizer,
 )
 from seemrl.agents.config import OptimizerName, TD3BCConfig
-from seemrl.agents.losses import bootstrapped, td_loss
+from seemrl.agents.losses import bootstrapped, joint_values, td_loss
 from seemrl.networks.mlp import DeterministicActor, TwinCritic
 
 
@@ -105,15 +105,17 @@ class TD3BC(Agent):
 
     def critic_loss(self, critic: TwinCritic, batch: Transitions, key: PRNGKeyArray) -> tuple[Array, Info]:
         """Sum over heads of the mean squared TD error against the smaller target head."""
-        next_values, info = self.next_values(batch, key)
-        targets = bootstrapped(batch, self.scalars.discount, next_values)
-        loss, td_info = td_loss(critic(batch.observations, batch.actions), targets)
+        next_actions = self.target_actions(batch.next_observations, key)
+        values, next_q = joint_values(critic, self.target_critic, batch, next_actions)
+        next_values, info = self.next_values(jnp.min(next_q, axis=0), batch, next_actions)
+        loss, td_info = td_loss(values, bootstrapped(batch, self.scalars.discount, next_values))
         return loss, td_info | info
 
-    def next_values(self, batch: Transitions, key: PRNGKeyArray) -> tuple[Float[Array, " batch"], Info]:
-        """What the target bootstraps from, the smaller target head; and further metrics, of which it has none."""
-        next_actions = self.target_actions(batch.next_observations, key)
-        return jnp.min(self.target_critic(batch.next_observations, next_actions), axis=0), {}
+    def next_values(
+        self, next_q: Float[Array, " batch"], batch: Transitions, next_actions: Float[Array, "batch action"]
+    ) -> tuple[Float[Array, " batch"], Info]:
+        """What the target bootstraps from, the smaller target head as it is; and further metrics, of which none."""
+        return next_q, {}
 
     def actor_loss(self, actor: DeterministicActor, batch: Transitions) -> tuple[Array, Info]:
         """- q_weight Q / mean|Q| + bc_weight (pi(s) - a)^2, with the first head of the live critic."""

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from seemrl.networks.box import from_units, to_units
 from seemrl.networks.diffusion_options import Sampler
-from seemrl.networks.mlp import Linear
+from seemrl.networks.layers import Linear
 
 _BETA_MIN, _BETA_MAX = 0.1, 10.0
 _TIME_FEATURES = 16

@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from seemrl.instrument.kernels.recording import record
 from seemrl.networks.box import from_units, into_box
+from seemrl.networks.layers import AnyLinear, Linear, SpectralNormLinear, SphereLinear, WeightNormLinear
+from seemrl.networks.normalisers import BatchNorm, LayerNorm, Normaliser, RMSNorm, UnitBall
 from seemrl.networks.options import Activation, Norm, Placement
 
 _ACTIVATIONS: dict[Activation, Callable[[Array], Array]] = {
@@ -21,76 +22,32 @@ _ACTIVATIONS: dict[Activation, Callable[[Array], Array]] = {
 }
 
 
-class Linear(eqx.Module):
-    """z = x W + b; W and b start uniform in +-1/sqrt(input_size), PyTorch's default."""
+_NORMALISERS: dict[Norm, Callable[[int], Normaliser]] = {
+    "layer": LayerNorm,
+    "rms": RMSNorm,
+    "batch": BatchNorm.over,
+    "unit-ball": lambda features: UnitBall(),
+}
 
-    weight: Float[Array, "inputs outputs"]
-    bias: Float[Array, " outputs"]
-
-    def __init__(self, input_size: int, output_size: int, *, key: PRNGKeyArray) -> None:
-        weight_key, bias_key = jax.random.split(key)
-        bound = input_size**-0.5
-        self.weight = jax.random.uniform(weight_key, (input_size, output_size), minval=-bound, maxval=bound)
-        self.bias = jax.random.uniform(bias_key, (output_size,), minval=-bound, maxval=bound)
-
-    def __call__(self, inputs: Float[Array, "batch inputs"]) -> Float[Array, "batch outputs"]:
-        """Apply the layer."""
-        return record("linear", (self.weight, self.bias), inputs, inputs @ self.weight + self.bias)
-
-
-class LayerNorm(eqx.Module):
-    """Layer normalisation over the features of one sample, with learned scale and shift (Ba et al., 2016)."""
-
-    scale: Float[Array, " features"]
-    shift: Float[Array, " features"]
-    epsilon: float = eqx.field(static=True)
-
-    def __init__(self, features: int, epsilon: float = 1e-5) -> None:
-        self.scale = jnp.ones(features)
-        self.shift = jnp.zeros(features)
-        self.epsilon = epsilon
-
-    def __call__(self, inputs: Float[Array, "batch features"]) -> Float[Array, "batch features"]:
-        """Normalise each sample, then scale and shift."""
-        centred = inputs - jnp.mean(inputs, axis=-1, keepdims=True)
-        standardised = centred * jax.lax.rsqrt(jnp.mean(centred**2, axis=-1, keepdims=True) + self.epsilon)
-        return record("scale_shift", (self.scale, self.shift), standardised, standardised * self.scale + self.shift)
-
-
-class RMSNorm(eqx.Module):
-    """Division by the root of the mean square over the features of one sample, with a learned scale.
-
-    Zhang and Sennrich (2019), equation 4, with epsilon added to the mean square.
-    """
-
-    scale: Float[Array, " features"]
-    epsilon: float = eqx.field(static=True)
-
-    def __init__(self, features: int, epsilon: float = 1e-5) -> None:
-        self.scale = jnp.ones(features)
-        self.epsilon = epsilon
-
-    def __call__(self, inputs: Float[Array, "batch features"]) -> Float[Array, "batch features"]:
-        """Divide each sample, then scale."""
-        divided = inputs * jax.lax.rsqrt(jnp.mean(inputs**2, axis=-1, keepdims=True) + self.epsilon)
-        return record("scale", (self.scale,), divided, divided * self.scale)
-
-
-_NORMS: dict[Norm, type[LayerNorm] | type[RMSNorm]] = {"layer": LayerNorm, "rms": RMSNorm}
+_LINEARS: dict[Norm, Callable[[Linear], AnyLinear]] = {
+    "weight": WeightNormLinear,
+    "spectral": SpectralNormLinear,
+    "sphere": SphereLinear,
+}
 
 
 class MLP(eqx.Module):
     """Linear layers with an activation between them; each hidden layer may carry a normaliser.
 
     Attributes:
-        linears: hidden layers and the output layer.
-        norms: one normaliser, or None, per hidden layer.
+        linears: hidden layers, some of them perhaps with normalised weights, and the output layer, which is plain.
+        norms: one normaliser of features, or None, per hidden layer.
         placement: "pre" normalises the linear layer's output before the activation, "post" the activation's output.
         activation: what stands after each hidden layer; GELU is the exact one, with the error function.
     """
 
-    linears: tuple[Linear, ...]
-    norms: tuple[LayerNorm | RMSNorm | None, ...]
+    linears: tuple[AnyLinear, ...]
+    norms: tuple[Normaliser | None, ...]
     placement: Placement = eqx.field(static=True)
     activation: Activation = eqx.field(static=True)
 
@@ -106,13 +63,21 @@ class MLP(eqx.Module):
         activation: Activation = "relu",
         key: PRNGKeyArray,
     ) -> None:
-        """``norm_layers`` numbers the hidden layers that carry the normaliser, from 0; None means all of them."""
+        """``norm_layers`` numbers the hidden layers that carry the normaliser, from 0; None means all of them.
+
+        "unit-ball" stands behind the last hidden layer's activation, whatever is said of its place.
+        """
         sizes = [input_size, *hidden_sizes, output_size]
         keys = jax.random.split(key, len(sizes) - 1)
-        self.linears = tuple(Linear(a, b, key=k) for a, b, k in zip(sizes[:-1], sizes[1:], keys, strict=True))
+        plain = [Linear(a, b, key=k) for a, b, k in zip(sizes[:-1], sizes[1:], keys, strict=True)]
         chosen = range(len(hidden_sizes)) if norm_layers is None else norm_layers
+        if norm == "unit-ball":
+            chosen, placement = chosen[-1:], "post"
+        make = _LINEARS.get(norm, lambda linear: linear)
+        hidden = [make(linear) if number in chosen else linear for number, linear in enumerate(plain[:-1])]
+        self.linears = (*hidden, plain[-1])
         self.norms = tuple(
-            _NORMS[norm](size) if norm != "none" and number in chosen else None
+            _NORMALISERS[norm](size) if norm in _NORMALISERS and number in chosen else None
             for number, size in enumerate(hidden_sizes)
         )
         self.placement = placement

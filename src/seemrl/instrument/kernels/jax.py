@@ -7,7 +7,7 @@ stored parameters define, and critics with |Q| of 1e12 overflow float32 products
 import functools
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +17,15 @@ import numpy as np
 
 from seemrl.errors import InputError, MissingPartError
 from seemrl.instrument.kernels.heads import head_first, head_first_discrete
-from seemrl.instrument.kernels.recording import Recording, recording
+from seemrl.instrument.kernels.recorded import layer_parts
+from seemrl.instrument.kernels.recording import LayerKind, Recording, recording
 from seemrl.instrument.kernels.traces import LayerTrace, Traced
 from seemrl.instrument.optimizers import StepRule, read_optax
 
 try:
     import equinox as eqx
+
+    from seemrl.instrument.kernels.buffers import split
 except ImportError as error:  # the split of a critic into parameters and the rest is Equinox's
     raise MissingPartError("equinox", "train", "measuring a JAX critic") from error
 
@@ -35,14 +38,14 @@ class JaxCritic:
 
     Args:
         critic: called as critic(observations, actions), or, if discrete, as critic(observations); a pytree whose
-            floating-point arrays are its parameters.
+            floating-point arrays are its parameters, but for those in a `Buffer`.
         discrete: whether it returns the values of every action.
     """
 
     def __init__(self, critic: Any, discrete: bool = False) -> None:
         if isinstance(critic, functools.partial):  # JAX sees into its own Partial only
             critic = jax.tree_util.Partial(critic.func, *critic.args, **critic.keywords)
-        self._parameters, static = eqx.partition(critic, eqx.is_inexact_array)
+        self._parameters, static = split(critic)
         self._static = static, discrete
         named = jax.tree_util.tree_leaves_with_path(self._parameters)
         self._names = [_FLAT_INDEX.sub("", jax.tree_util.keystr(path)).lstrip(".") for path, _ in named]
@@ -93,22 +96,18 @@ class JaxCritic:
         return jax.tree.unflatten(structure, [jnp.asarray(leaf) for leaf in self.leaves]), self._static
 
     def _layer_traces(
-        self, kind: str, numbers: tuple[int, ...], inputs: jax.Array, deltas: jax.Array
+        self, kind: LayerKind, numbers: tuple[int, ...], inputs: Any, deltas: jax.Array
     ) -> Iterator[LayerTrace]:
-        taken, d = np.asarray(inputs), np.asarray(deltas)[:, :, None]
+        taken, d = jax.tree.map(np.asarray, inputs), np.asarray(deltas)[:, :, None]
         heads = tuple(head for head, delta in enumerate(d) if delta.any())
         d = d if len(heads) == len(d) else d[list(heads)]
-        names = tuple(self._names[number] for number in numbers)
-        if kind == "linear":
-            first, second = numbers
-            with_ones = np.concatenate([taken, np.ones_like(taken[:, :1])], axis=1)[:, None]
-            trace = LayerTrace(names, heads, with_ones, d, lambda leaves: np.vstack([leaves[first], leaves[second]]))
-            yield trace.multiplied_out()
-        else:
-            scale, *shift = numbers
-            yield LayerTrace(names[:1], heads, None, d * taken[None, :, None], lambda leaves: leaves[scale].ravel())
-            if shift:
-                yield LayerTrace(names[1:], heads, None, d, lambda leaves: leaves[shift[0]].ravel())
+        for part in layer_parts(kind, [self.leaves[number] for number in numbers], taken, d):
+            used = numbers[part.parameters]
+            names, pick = tuple(self._names[number] for number in used), functools.partial(_picked, used)
+            if part.inputs is None:
+                yield LayerTrace(names, heads, None, part.deltas, lambda leaves, pick=pick: pick(leaves).ravel())
+            else:
+                yield LayerTrace(names, heads, part.inputs, part.deltas, pick).multiplied_out()
 
     def leaf_trace(self, number: int, *points: jax.Array) -> LayerTrace:
         """Per-sample gradients of one parameter."""
@@ -130,6 +129,10 @@ class _LeafTraces:
     def __iter__(self) -> Iterator[LayerTrace]:
         for number in range(len(self.critic.leaves)):
             yield self.critic.leaf_trace(number, *self.points)
+
+
+def _picked(numbers: tuple[int, ...], leaves: Sequence[np.ndarray]) -> np.ndarray:
+    return np.vstack([leaves[number] for number in numbers])
 
 
 def _heads(parameters: Any, static: Any, observations: jax.Array, actions: jax.Array) -> jax.Array:
@@ -189,7 +192,7 @@ def _layer_records(
     shapes, numbers = _record(parameters, static, observations, actions)
     zeros = [jnp.zeros(output.shape, output.dtype) for output in shapes.outputs]
 
-    def forward(perturbations: list[jax.Array]) -> tuple[jax.Array, list[jax.Array]]:
+    def forward(perturbations: list[jax.Array]) -> tuple[jax.Array, list[Any]]:
         with recording(perturbations) as record:
             values = _heads(parameters, static, observations, actions)
         return values, record.inputs

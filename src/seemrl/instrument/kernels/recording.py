@@ -11,9 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-LayerKind = Literal["linear", "scale_shift", "scale"]
-"""``linear``: z = x W + b.  ``scale_shift``: z = x * scale + shift (LayerNorm after its standardisation).
+LayerKind = Literal["linear", "weight_norm", "spectral_norm", "scale_shift", "scale"]
+"""``linear``: z = x W + b, or x W.  ``weight_norm``: the same with the columns size_j v_j / |v_j| for W.
 
+``spectral_norm``: with W / sigma for W; it takes x, the unit vectors left and right, and sigma = left W right, the
+vectors constant to gradients.  ``scale_shift``: z = x * scale + shift (LayerNorm after its standardisation).
 ``scale``: z = x * scale (RMSNorm after its division).
 """
 
@@ -25,7 +27,8 @@ class Recording:
     Attributes:
         perturbations: what to add to each layer's output, in order; ``None`` while shapes are being discovered.
         kinds: the formula each layer follows.
-        parameters: each layer's own parameters, (weight, bias), (scale, shift) or (scale,), as the objects it holds.
+        parameters: each layer's own parameters, (weight, bias), (direction, size, bias), (scale, shift) and so on, as
+            the objects it holds.
         inputs: each layer's input.
         outputs: each layer's output before the perturbation.
     """
