@@ -108,6 +108,7 @@ def _train(run: "Run", console: Any) -> Path:
     from rich.progress import Progress as Bar
 
     from seemrl.instrument.forecast.terminal import styled, told
+    from seemrl.training.checkpoint import best_of
     from seemrl.training.events import EventLog
 
     events = EventLog(run.directory, run.step)
@@ -140,6 +141,10 @@ def _train(run: "Run", console: Any) -> Path:
             if progress.ended is not None:
                 console.print(f"{run.directory}: {progress.ended}", markup=False, soft_wrap=True)
     events.close()
+    if (best := best_of(run.directory / "checkpoints")) is not None:
+        console.print(
+            f"best return {best.return_mean:.1f}, step {best.step}: {best.path}", markup=False, soft_wrap=True
+        )
     print(run.directory)
     return run.directory
 
