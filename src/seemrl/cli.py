@@ -153,6 +153,12 @@ def _contrast(arguments: Sequence[str]) -> None:
     run_contrast(_parse(ContrastConfig, "reproduce contrast", arguments))
 
 
+def _x_percent(arguments: Sequence[str]) -> None:
+    from seemrl.experiments.x_percent import XPercentConfig, run_x_percent
+
+    run_x_percent(_parse(XPercentConfig, "reproduce x-percent", arguments))
+
+
 def _forecast(arguments: Sequence[str]) -> None:
     from seemrl.logs.config import ForecastConfig
 
@@ -186,5 +192,6 @@ VERBS = {
     "forecast": Verb("say where logged Q values are going: CSV, JSON lines, TensorBoard, Parquet", _forecast),
     "watch": Verb("show a run or a monitor's log while it grows: verdict, |Q|, SEEM, forecast", _watch),
     "reproduce contrast": Verb("TD3 with and without LayerNorm: who diverges?", _contrast),
+    "reproduce x-percent": Verb("agents on parts of the data: what does LayerNorm bring?", _x_percent),
 }
 _GROUPS = {name.split()[0] for name in VERBS if " " in name}

@@ -75,7 +75,7 @@ def complete(run: Run) -> Path:
 
 def outcome(run: Path) -> dict[str, Any]:
     """All that a run leaves and its settings decide: checkpoints byte by byte, log rows without the clock's numbers."""
-    saved = {str(path.relative_to(run)): path.read_bytes() for path in (run / "checkpoints").glob("step_*/*")}
+    saved = {str(path.relative_to(run)): path.read_bytes() for path in (run / "checkpoints").glob("*/*")}
     return saved | {name: _without_clocks(read_json_lines(run / name)) for name in LOGS}
 
 

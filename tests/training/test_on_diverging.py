@@ -1,6 +1,7 @@
 """What a run does at its first alarm."""
 
 import json
+from dataclasses import replace
 
 from small_runs import begin, complete, resume
 from test_advice import DIVERGING
@@ -39,3 +40,10 @@ def test_a_stopped_run_goes_on_when_told_to(tmp_path):
     step = run.step
     next(run.train())
     assert run.step > step and not (stopped_run / "stopped.json").exists()
+
+
+def test_no_best_policy_is_kept_from_after_a_rollback(tmp_path):
+    scored = replace(DIVERGING, env="Hopper-v5", evaluate_every=DIVERGING.read_every, evaluation_episodes=1)
+    run = complete(begin(tmp_path / "run", scored, on_diverging="rollback"))
+    best = run / "checkpoints" / "best" / "checkpoint.json"
+    assert not best.exists() or json.loads(best.read_text())["step"] <= stopped(run)["checkpoint"]

@@ -11,14 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from seemrl.agents.config import TD3BCConfig
-from seemrl.experiments.grid import RUNS, GridConfig, named_data, train_grid, whole_runs
+from seemrl.experiments.grid import COMPARED, NORMS, RUNS, GridConfig, named_data, train_grid, whole_runs
 from seemrl.experiments.values import Values, values_of
-from seemrl.networks.options import Norm
 from seemrl.report.runs import RunRecord
 from seemrl.training.config import TrainConfig
-
-NORMS: dict[str, str] = {"none": "no normaliser", "layer": "LayerNorm"}
-_NORMS: tuple[Norm, ...] = ("none", "layer")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +56,7 @@ def contrast_settings(config: ContrastConfig) -> list[TrainConfig]:
             advise=False,
             label=f"{name}, {NORMS[norm]}, seed {seed}",
         )
-        for seed, (name, path), norm in product(range(config.seeds), data.items(), _NORMS)
+        for seed, (name, path), norm in product(range(config.seeds), data.items(), COMPARED)
     ]
 
 

@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from statistics import median
 
 from seemrl.errors import InputError
-from seemrl.experiments.contrast import NORMS, Arm
-from seemrl.experiments.results import Results, Table
+from seemrl.experiments.contrast import Arm
+from seemrl.experiments.grid import NORMS
+from seemrl.experiments.results import NORM_COLOURS, Results, Table
 from seemrl.instrument.forecast.reach import DIVERGED_FACTOR
 from seemrl.report.canvas import Figure, Trace, figure, label_text, level, log_axis
-from seemrl.report.palette import RUN_COLOURS
 
-_COLOURS = {"none": RUN_COLOURS[5], "layer": RUN_COLOURS[0]}
 _CAPTION = (
     "Mean |Q| over fixed rows, one line a seed, on a logarithmic axis. Above the dotted line, ten times the largest "
     "value that the rewards allow, a run has diverged."
@@ -99,6 +98,6 @@ def _line(arm: Arm, readings: Sequence[dict[str, float]], *, legend: bool) -> Tr
         "showlegend": legend,
         "x": [row["step"] for row in readings],
         "y": good,
-        "line": {"color": _COLOURS.get(arm.norm, RUN_COLOURS[1]), "width": 1.6},
+        "line": {"color": NORM_COLOURS[arm.norm], "width": 1.6},
         "hovertemplate": "%{y:.4~g}",
     }

@@ -8,10 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from seemrl.errors import InputError, require_option
+from seemrl.networks.options import Norm
 from seemrl.report.runs import RunRecord, read_run
 from seemrl.training.config import TrainConfig
 
 RUNS = "runs"
+COMPARED: tuple[Norm, ...] = ("none", "layer")
+"""Critics that are compared."""
+NORMS: dict[str, str] = {"none": "no normaliser", "layer": "LayerNorm"}
+"""Their names in tables."""
 
 
 @dataclass(frozen=True, kw_only=True)

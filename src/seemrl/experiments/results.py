@@ -1,8 +1,10 @@
 """How an experiment begins and ends: a console for its progress; a table on it, as Markdown and JSON, and a page."""
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,11 @@ from seemrl.errors import InputError
 from seemrl.files import write_json, write_text
 from seemrl.report.canvas import Figure
 from seemrl.report.page import assemble, chart_html, table_html, write_page
+from seemrl.report.palette import RUN_COLOURS
 from seemrl.training.backend import prepare_jax
 
+NORM_COLOURS = {"none": RUN_COLOURS[5], "layer": RUN_COLOURS[0]}
+"""Of critics without and with LayerNorm, in every chart."""
 Table = list[list[str]]
 """A head, then rows."""
 
@@ -46,7 +51,7 @@ def start() -> Any:
     prepare_jax()
     from rich.console import Console
 
-    return Console(stderr=True)
+    return Console(stderr=True, width=None if sys.stderr.isatty() else 140)
 
 
 def finish(out: Path, console: Any, results: Results) -> Path:
@@ -68,12 +73,12 @@ def finish(out: Path, console: Any, results: Results) -> Path:
 
 
 def _shown(heading: str, table: Table) -> Any:
-    from rich.markup import escape
+    from rich.markup import escape as plain
     from rich.table import Table as Shown
 
-    shown = Shown(*map(escape, table[0]), title=heading, title_justify="left")
+    shown = Shown(*map(plain, table[0]), title=heading, title_justify="left")
     for row in table[1:]:
-        shown.add_row(*map(escape, row))
+        shown.add_row(*map(plain, row))
     return shown
 
 
@@ -88,8 +93,6 @@ def _markdown(results: Results) -> str:
 
 def _page(results: Results) -> str:
     names = {heading: f"chart{number}" for number, heading in enumerate(results.charts)}
-    from html import escape
-
     body = [table_html(heading, table[0], table[1:]) for heading, table in results.tables.items()]
     body += [chart_html(names[heading], escape(heading), caption) for heading, (caption, _) in results.charts.items()]
     return assemble(

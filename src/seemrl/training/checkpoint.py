@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +17,17 @@ from seemrl.errors import InputError
 from seemrl.files import flush_to_disk, write_atomically, write_text
 
 State = TypeVar("State")
+BEST = "best"
 _KEPT = 3
+
+
+@dataclass(frozen=True)
+class Best:
+    """The checkpoint of the evaluation with the highest mean return; of equal ones, the earliest."""
+
+    path: Path
+    step: int
+    return_mean: float
 
 
 def save_checkpoint(directory: Path, state: Any, step: int, healthy: int = -1) -> Path:
@@ -25,26 +36,54 @@ def save_checkpoint(directory: Path, state: Any, step: int, healthy: int = -1) -
     ``healthy`` is the last step known to be; the newest checkpoint up to it stays. A checkpoint holds
     ``state.safetensors`` (every array of the pytree under its path) and ``checkpoint.json`` (step, digest).
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    for abandoned in directory.glob(".step_*.tmp"):
-        shutil.rmtree(abandoned)
     final = _place(directory, step)
-    temporary = directory / f".{final.name}.tmp"
-    temporary.mkdir()
-    content = safetensors.numpy.save({name: _stored(leaf) for name, leaf in _named_arrays(state).items()})
-    (temporary / "state.safetensors").write_bytes(content)
-    flush_to_disk(temporary / "state.safetensors")
-    seal = {"format": 1, "step": step, "sha256": hashlib.sha256(content).hexdigest()}
-    write_text(temporary / "checkpoint.json", json.dumps(seal) + "\n")
-    if final.exists():
-        shutil.rmtree(final)
-    temporary.rename(final)
-    flush_to_disk(directory)
+    _write(final, state, {"step": step})
     refuge = _newest_up_to(directory, healthy)
     for outdated in checkpoints(directory)[:-_KEPT]:
         if outdated != refuge:
             shutil.rmtree(outdated)
     return final
+
+
+def save_best(directory: Path, state: Any, step: int, return_mean: float) -> Path:
+    """Write ``directory/best``, a checkpoint whose ``checkpoint.json`` also tells its return; the earlier one goes."""
+    final = directory / BEST
+    _write(final, state, {"step": step, "return_mean": return_mean})
+    return final
+
+
+def best_of(directory: Path) -> Best | None:
+    """What ``directory/best`` says of itself; None where there is none that is whole."""
+    path = directory / BEST
+    try:
+        seal = _seal(path)
+        return Best(path, int(seal["step"]), float(seal["return_mean"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def drop_best_after(directory: Path, step: int) -> None:
+    """Delete ``directory/best`` where it is later than this step, or does not tell its own."""
+    best = best_of(directory)
+    if best is None or best.step > step:
+        shutil.rmtree(directory / BEST, ignore_errors=True)
+
+
+def _write(final: Path, state: Any, seal: dict[str, Any]) -> None:
+    final.parent.mkdir(parents=True, exist_ok=True)
+    for abandoned in final.parent.glob(".*.tmp"):
+        shutil.rmtree(abandoned)
+    temporary = final.with_name(f".{final.name}.tmp")
+    temporary.mkdir()
+    content = safetensors.numpy.save({name: _stored(leaf) for name, leaf in _named_arrays(state).items()})
+    (temporary / "state.safetensors").write_bytes(content)
+    flush_to_disk(temporary / "state.safetensors")
+    seal = {"format": 1, **seal, "sha256": hashlib.sha256(content).hexdigest()}
+    write_text(temporary / "checkpoint.json", json.dumps(seal) + "\n")
+    if final.exists():
+        shutil.rmtree(final)
+    temporary.rename(final)
+    flush_to_disk(final.parent)
 
 
 def drop_after(directory: Path, step: int) -> int | None:
@@ -90,7 +129,10 @@ def load_newest(directory: Path, fresh: State, warn: Callable[[str], object]) ->
     found = checkpoints(directory)
     for path in reversed(found):
         try:
-            return _load(path, fresh)
+            state, step = load_checkpoint(path, fresh)
+            if path != _place(directory, step):
+                raise ValueError(f"checkpoint.json speaks of step {step}")
+            return state, step
         except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
             reason = " ".join(str(error).split())
             instead = "the beginning" if path == found[0] else "the previous one"
@@ -122,10 +164,13 @@ def _place(directory: Path, step: int) -> Path:
     return directory / f"step_{step:09d}"
 
 
-def _load(path: Path, fresh: State) -> tuple[State, int]:
-    seal = json.loads((path / "checkpoint.json").read_text(encoding="utf-8"))
-    if path != _place(path.parent, seal["step"]):
-        raise ValueError(f"checkpoint.json speaks of step {seal['step']}")
+def load_checkpoint(path: Path, fresh: State) -> tuple[State, int]:
+    """The state of one checkpoint and its step; ``fresh`` is as for `load_newest`.
+
+    Raises:
+        OSError, ValueError, KeyError, TypeError, SafetensorError: it is damaged, or of another kind of state.
+    """
+    seal = _seal(path)
     content = (path / "state.safetensors").read_bytes()
     if hashlib.sha256(content).hexdigest() != seal["sha256"]:
         raise ValueError("state.safetensors is cut short or altered")
@@ -137,6 +182,10 @@ def _filled(fresh: State, stored: dict[str, np.ndarray]) -> State:
     arrays, rest = eqx.partition(fresh, eqx.is_array)
     restored = jax.tree.unflatten(jax.tree.structure(arrays), list(leaves.values()))
     return eqx.combine(restored, rest)
+
+
+def _seal(path: Path) -> dict[str, Any]:
+    return json.loads((path / "checkpoint.json").read_text(encoding="utf-8"))
 
 
 def _named_arrays(state: Any) -> dict[str, Any]:

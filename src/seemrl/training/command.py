@@ -61,6 +61,7 @@ def run_train(config: TrainConfig) -> Path:
     prepare_jax()
     from rich.console import Console
 
+    from seemrl.training.checkpoint import best_of
     from seemrl.training.setup import held_run
 
     console = Console(stderr=True)
@@ -72,6 +73,9 @@ def run_train(config: TrainConfig) -> Path:
         return _train_seeds(config, console)
     with held_run(config, notify) as run:
         show_training(run, lambda advance: run.train(), console)
+    if (best := best_of(run.directory / "checkpoints")) is not None:
+        told = f"best return {best.return_mean:.1f}, step {best.step}: {best.path}"
+        console.print(told, markup=False, soft_wrap=True)
     print(run.directory)
     return run.directory
 

@@ -1,5 +1,6 @@
 """The training loop: compiled updates between stops; at each stop what falls due is logged, read, played or saved."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from seemrl.instrument.forecast.candidates import LAYER_NORM
 from seemrl.instrument.forecast.verdict import ALARMS
 from seemrl.instrument.reading import Reading
 from seemrl.monitoring.rows import reading_row
-from seemrl.training.checkpoint import drop_after, load_newest, save_checkpoint
+from seemrl.training.checkpoint import drop_after, drop_best_after, load_newest, save_best, save_checkpoint
 from seemrl.training.config import TrainConfig
 from seemrl.training.evaluation import ActionBox, evaluate
 from seemrl.training.reading import as_measured, read_learner
@@ -107,6 +108,7 @@ class Run:
         self._learns_from, self.agent = resampled(self.config, self.data, transitions, self.agent, self.directory)
         self.step = 0
         self._stable_at = 0
+        self._best_return = -math.inf
 
     def restore(self, warn: Callable[[str], object]) -> None:
         """Go back to the newest whole checkpoint (or the start), logs included; ``warn`` hears of damaged ones."""
@@ -117,6 +119,9 @@ class Run:
         self.readings = [Reading.from_dict(row) for row in rows["readings.jsonl"]]
         stable = (row["step"] for row in rows["readings.jsonl"] if row["forecast"]["verdict"] == "stable")
         self._stable_at = max(stable, default=0)
+        returns = (float(row["return_mean"]) for row in rows["evaluations.jsonl"])
+        self._best_return = max((value for value in returns if not math.isnan(value)), default=-math.inf)
+        drop_best_after(self.directory / "checkpoints", self.step)
         (self.directory / STOPPED).unlink(missing_ok=True)
 
     def train(self) -> Iterator[Progress]:
@@ -158,6 +163,7 @@ class Run:
         if kept is None:
             self._save()
             kept = self.step
+        drop_best_after(self.directory / "checkpoints", kept)
         row = {"step": self.step, "verdict": outlook.verdict, "reasons": outlook.reasons, "checkpoint": kept}
         write_json(self.directory / STOPPED, row)
         return f"ended at step {self.step}, {outlook.verdict}; the newest checkpoint is of step {kept}"
@@ -226,6 +232,9 @@ class Run:
         if self.environment is None or not self._due(self.config.evaluate_every):
             return None
         row = evaluate(self.environment, self.act, self.config.evaluation_episodes, EVALUATION_SEED + self.config.seed)
+        if row["return_mean"] > self._best_return:  # a tie goes to the earlier
+            self._best_return = row["return_mean"]
+            save_best(self.directory / "checkpoints", self.agent, self.step, self._best_return)
         append_json_line(self.directory / "evaluations.jsonl", {"step": self.step, **row})
         return row
 

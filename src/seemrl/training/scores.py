@@ -42,12 +42,12 @@ class Aggregate:
     interval: tuple[float, float] | None
 
 
-def score_of(run: Path) -> Score | None:
-    """Returns of a run; None where it was never evaluated."""
-    rows = read_json_lines(run / "evaluations.jsonl")
-    if not rows:
+def score_of(run: Path, number: str = "return_mean") -> Score | None:
+    """Returns of a run, or its "score_mean", normalised; None where it was never evaluated or has no such number."""
+    known = [row[number] for row in read_json_lines(run / "evaluations.jsonl")[-LAST:]]
+    if not known or None in known:
         return None
-    last = [float(row["return_mean"]) for row in rows[-LAST:]]
+    last = [float(value) for value in known]
     return Score(run, last[-1], float(np.mean(last)), len(last))
 
 
@@ -73,4 +73,26 @@ def aggregate(values: Sequence[float], seed: int = 0) -> Aggregate:
         return Aggregate(mean, None)
     drawn = np.random.default_rng(seed).choice(runs, size=(_RESAMPLES, len(runs)))
     low, high = np.quantile(interquartile_mean(drawn), [0.025, 0.975])
+    return Aggregate(mean, (float(low), float(high)))
+
+
+def summed_gain(pairs: Sequence[tuple[Sequence[float], Sequence[float]]], seed: int = 0) -> Aggregate:
+    """What a change brings, summed over tasks: differences of interquartile means, and the sum's 95% interval.
+
+    The bootstrap draws runs anew within each task and side. There is no interval where a side is a single run.
+
+    Args:
+        pairs: of each task, the runs without the change and those with it.
+        seed: of the bootstrap's samples.
+    """
+    sides = [(np.asarray(before, np.float64), np.asarray(after, np.float64)) for before, after in pairs]
+    mean = sum(float(interquartile_mean(after) - interquartile_mean(before)) for before, after in sides)
+    if any(len(side) < 2 for pair in sides for side in pair):
+        return Aggregate(mean, None)
+    random = np.random.default_rng(seed)
+    drawn = np.zeros(_RESAMPLES)
+    for before, after in sides:
+        drawn += interquartile_mean(random.choice(after, size=(_RESAMPLES, len(after))))
+        drawn -= interquartile_mean(random.choice(before, size=(_RESAMPLES, len(before))))
+    low, high = np.quantile(drawn, [0.025, 0.975])
     return Aggregate(mean, (float(low), float(high)))
