@@ -175,6 +175,8 @@ def _jax_cases() -> dict[str, Case]:
         "spectral norm": written_out(hidden_sizes=(6, 5), norm="spectral", activation="elu"),
         "weights on the sphere": written_out(hidden_sizes=(6, 5), norm="sphere"),
         "features in the unit ball": written_out(hidden_sizes=(6, 5), norm="unit-ball", activation="elu"),
+        "SimBa": written_out(hidden_sizes=(4, 4), network="simba"),
+        "BroNet": written_out(hidden_sizes=(4, 4), network="bro", activation="elu"),
         "ELU": written_out(hidden_sizes=(6, 5), activation="elu"),
         "GELU": written_out(hidden_sizes=(6, 5), activation="gelu"),
         "one head": written_out(heads=1),

@@ -19,8 +19,9 @@ from torch.overrides import TorchFunctionMode
 
 from seemrl.instrument.kernels.buffers import Buffer
 from seemrl.networks.layers import SpectralNormLinear, SphereLinear, WeightNormLinear
-from seemrl.networks.mlp import MLP
+from seemrl.networks.mlp import MLP, AnyNetwork
 from seemrl.networks.normalisers import BatchNorm, LayerNorm, RMSNorm, UnitBall
+from seemrl.networks.residual import BroNet, SimBa
 
 ACTIVATIONS_IN_TORCH: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "relu": torch.relu,
@@ -97,7 +98,7 @@ class InTorch:
 
     Attributes:
         leaves: their parameters, in JAX's order.
-        networks: the MLPs among them.
+        networks: the MLPs and residual networks among them.
         training: whether batches are normalised by their own statistics.
     """
 
@@ -114,9 +115,21 @@ class InTorch:
         inputs = torch.cat([observations, actions], dim=1)
         return torch.cat([self.mlp(network, inputs).T for network in self.networks])
 
-    def mlp(self, network: MLP, hidden: torch.Tensor) -> torch.Tensor:
+    def mlp(self, network: AnyNetwork, hidden: torch.Tensor) -> torch.Tensor:
         """One network."""
         activate = ACTIVATIONS_IN_TORCH[network.activation]
+        if isinstance(network, SimBa):
+            hidden = self.linear(network.first, hidden)
+            for block in network.blocks:
+                inner = activate(self.linear(block.wide, self.normalised(block.norm, hidden)))
+                hidden = hidden + self.linear(block.narrow, inner)
+            return self.linear(network.last, self.normalised(network.norm, hidden))
+        if isinstance(network, BroNet):
+            hidden = activate(self.normalised(network.norm, self.linear(network.first, hidden)))
+            for block in network.blocks:
+                inner = activate(self.normalised(block.first_norm, self.linear(block.first, hidden)))
+                hidden = hidden + self.normalised(block.second_norm, self.linear(block.second, inner))
+            return self.linear(network.last, hidden)
         for linear, norm in zip(network.linears[:-1], network.norms, strict=True):
             hidden = self.linear(linear, hidden)
             if network.placement == "pre":
@@ -168,7 +181,7 @@ def _is_buffer(node: object) -> bool:
 
 
 def _is_mlp(node: object) -> bool:
-    return isinstance(node, MLP)
+    return isinstance(node, MLP | SimBa | BroNet)
 
 
 def differentiate_mlps(critic: Any, observations: np.ndarray, actions: np.ndarray) -> Gradients:

@@ -174,6 +174,8 @@ BAD_OPTIONS: dict[str, str] = {
     "--critic-norm weight --critic-norm-placement post": (
         "--critic-norm-placement post: it must be pre with --critic-norm weight, which has a place of its own"
     ),
+    "--critic-network simba --critic-norm rms": "--critic-norm rms: it must be none with --critic-network simba, which",
+    "--actor-network bro --hidden-sizes 8 4": "--hidden-sizes (8, 4): it must be one width for each block of --actor",
     "--actor-norm unit-ball --actor-norm-layers 1": (
         "--actor-norm-layers (1,): it must be left out with --actor-norm unit-ball, which stands behind the last hidden"
     ),

@@ -16,6 +16,8 @@ from seemrl.instrument.points import Points
 
 NAMES = [
     "three layers",
+    "spectral norm",
+    "WeightNorm",
     "functools.partial",
     "eqx.nn.MLP",
     "torch twin",

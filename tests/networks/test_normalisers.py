@@ -14,8 +14,9 @@ from oracles import InTorch
 from seemrl.agents.agent import descend, differentiate, start_optimizer
 from seemrl.instrument.kernels.buffers import split
 from seemrl.networks.layers import Linear, SpectralNormLinear, SphereLinear, WeightNormLinear
-from seemrl.networks.mlp import MLP
+from seemrl.networks.mlp import MLP, AnyNetwork, make_network
 from seemrl.networks.normalisers import BatchNorm, UnitBall
+from seemrl.networks.residual import BroNet, SimBa
 from seemrl.networks.state import after_step, in_training, moved, noting
 
 KEY = jax.random.key(0)
@@ -31,7 +32,7 @@ def network(norm: Any, **options: Any) -> MLP:
 
 
 @eqx.filter_jit
-def squares(parameters: MLP, rest: MLP, batch: jax.Array) -> jax.Array:
+def squares(parameters: AnyNetwork, rest: AnyNetwork, batch: jax.Array) -> jax.Array:
     return jnp.mean(eqx.combine(parameters, rest)(batch) ** 2)
 
 
@@ -42,10 +43,13 @@ def squares(parameters: MLP, rest: MLP, batch: jax.Array) -> jax.Array:
         *((norm, {}) for norm in NEW),
         ("batch", {"placement": "post", "norm_layers": (1,)}),
         ("weight", {"norm_layers": (1,), "activation": "mish"}),
+        ("none", {"network": "simba", "hidden_sizes": (5, 5)}),
+        ("none", {"network": "bro", "hidden_sizes": (5, 5), "activation": "gelu"}),
     ],
 )
 def test_values_and_gradients_are_those_of_torch(norm, options, training):
-    ours, batch = shaken(network(norm, **options)), inputs(16, 4)
+    options = {"hidden_sizes": (6, 5)} | options
+    ours, batch = shaken(make_network(4, output_size=2, norm=norm, key=KEY, **options)), inputs(16, 4)
     theirs = InTorch(ours, training)
     wanted = (theirs.mlp(ours, torch.tensor(np.asarray(batch, np.float64))) ** 2).mean()
     expected = torch.autograd.grad(wanted, theirs.leaves)
@@ -85,6 +89,16 @@ def test_features_in_the_unit_ball_are_those_that_the_last_layer_takes():
 def test_features_that_are_all_zero_stay_so_and_have_finite_gradients():
     gradient = jax.grad(lambda features: jnp.sum(UnitBall()(features) ** 2))(jnp.zeros((2, 3)))
     assert np.all(np.asarray(UnitBall()(jnp.zeros((2, 3)))) == 0) and np.all(np.isfinite(gradient))
+
+
+@pytest.mark.parametrize("kind", ["simba", "bro"])
+def test_a_residual_network_has_a_block_for_each_hidden_size_all_as_wide(kind):
+    found = make_network(4, (5, 5, 5), 2, network=kind, key=KEY)
+    assert isinstance(found, SimBa | BroNet) and len(found.blocks) == 3
+    assert {leaf.shape[-1] for block in found.blocks for leaf in jax.tree.leaves(block)} <= {5, 20}
+    assert found.normalised() is found
+    with pytest.raises(ValueError, match="not the width of one block each"):
+        make_network(4, (5, 6), 2, network=kind, key=KEY)
 
 
 # ------------------------------------------------------------------------------------------------ what moves

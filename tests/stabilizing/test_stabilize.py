@@ -81,7 +81,7 @@ def test_behind_the_activation_the_next_layers_take_normalised_inputs(style):
 
 
 @pytest.mark.parametrize("style", STYLES)
-@pytest.mark.parametrize("norm", ["layer", "rms"])
+@pytest.mark.parametrize("norm", ["layer", "rms", "unit-ball"])
 def test_reversal_gives_the_identical_function_and_optimizer(style, norm):
     critic = make(STYLES[style][0])
     before, state = values(critic), copy.deepcopy(critic.state_dict())
@@ -163,6 +163,8 @@ def test_the_instrument_reads_a_stabilised_critic_by_formulas_alone():
     act = lambda s: np.tanh(s[:, :ACTION])  # noqa: E731
     assert seemrl.measure(stabilize(make(ByHand)), batch, act, discount=0.9).by_sample == ()
     assert seemrl.measure(stabilize(make(ByHand), placement="post"), batch, act, discount=0.9).by_sample == ()
+    for norm in ("batch", "unit-ball"):
+        assert seemrl.measure(stabilize(make(ByHand), norm).eval(), batch, act, discount=0.9).by_sample == ()
 
 
 ARCHITECTURES = plain_networks() | shared_parameters()
@@ -225,7 +227,14 @@ def test_refusals_name_the_place_and_what_to_do():
     before = critic.state_dict().keys()
     assert "no hidden linear layer" in refused(nn.Linear(3, 1))
     assert "a function is no torch.nn.Module" in refused(lambda s, a: s)
-    assert "norm 'batch' is none of layer, rms" in refused(critic, norm="batch")
+    assert "norm 'group' is none of layer, rms, batch, unit-ball, weight, spectral" in refused(critic, norm="group")
+    assert "norm 'sphere' projects weights after each update" in refused(critic, norm="sphere")
+    assert "norm 'weight' has a place of its own" in refused(critic, norm="weight", placement="post")
+    assert "norm 'unit-ball' stands at the output layers" in refused(critic, norm="unit-ball", layers=[0])
+    tied = ARCHITECTURES["two modules with one weight"]()
+    assert "is another layer's too, and norm 'weight' would part them" in refused(tied, norm="weight")
+    assert "critic.0 is a stack of 3 heads" in refused(make(Vectorized), norm="batch")
+    assert "norm 'spectral' is for torch.nn.Linear, and critic.0 is a" in refused(make(Vectorized), norm="spectral")
     assert "placement 'behind' is none of pre, post" in refused(critic, placement="behind")
     assert "'q3.0' is no hidden linear layer; they are q1.0, q1.2, q2.0, q2.2, or 0 to 1" in refused(
         critic, layers=["q3.0"]
@@ -244,6 +253,62 @@ def test_refusals_name_the_place_and_what_to_do():
     normed = nn.Sequential(nn.Linear(INPUTS, 6), nn.LayerNorm(6), nn.ReLU(), nn.Linear(6, 1))
     assert "every hidden layer is normalised already (0)" in refused(normed)
     assert "compiled already" in refused(torch.compile(make(ByHand)))
+
+
+@pytest.mark.parametrize("norm", ["batch", "weight", "spectral"])
+def test_parametrised_and_batch_norms_come_out_to_the_last_bit_with_the_optimizer(norm):
+    critic = make(Sequential)
+    before, state = values(critic), copy.deepcopy(critic.state_dict())
+    optimizer = torch.optim.Adam(critic.parameters())
+    stabilize(critic, norm, in_place=True, optimizer=optimizer)
+    owned = {id(value) for value in optimizer.param_groups[0]["params"]}
+    assert owned == {id(value) for value in critic.parameters()}
+    unstabilize(critic, optimizer)
+    assert torch.equal(values(critic), before)
+    assert critic.state_dict().keys() == state.keys()
+    owned = {id(value) for value in optimizer.param_groups[0]["params"]}
+    assert owned == {id(value) for value in critic.parameters()}
+
+
+def test_each_further_norm_is_what_one_writes_by_hand():
+    critic = make(ByHand)
+    points = torch.randn(7, OBSERVATION), torch.randn(7, ACTION)
+    inputs = torch.cat(points, 1)
+
+    def bent(matrix: torch.Tensor) -> torch.Tensor:
+        return matrix / torch.linalg.matrix_norm(matrix, 2)
+
+    first = F.relu(F.linear(inputs, bent(critic.l1.weight), critic.l1.bias))
+    second = F.relu(F.linear(first, bent(critic.l2.weight), critic.l2.bias))
+    found = stabilize(critic, "spectral")
+    for _ in range(50):  # of the power method
+        found(*points)
+    torch.testing.assert_close(found.eval()(*points)[0], critic.l3(second), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(stabilize(critic, "weight")(*points)[0], critic(*points)[0])
+    hidden = F.relu(critic.l2(F.relu(critic.l1(inputs))))
+    torch.testing.assert_close(stabilize(critic, "unit-ball")(*points)[0], critic.l3(F.normalize(hidden, dim=1)))
+    hidden = F.relu(F.batch_norm(critic.l1(inputs), None, None, training=True))
+    hidden = F.relu(F.batch_norm(critic.l2(hidden), None, None, training=True))
+    torch.testing.assert_close(stabilize(critic, "batch")(*points)[0], critic.l3(hidden))
+
+
+def test_a_trained_weight_norm_comes_out_as_the_weight_it_has_become_and_a_trained_spectral_norm_does_not():
+    for norm in ("weight", "spectral"):
+        critic = make(Sequential)
+        optimizer = torch.optim.Adam(critic.parameters(), lr=0.1)
+        stabilize(critic, norm, in_place=True, optimizer=optimizer)
+        before = critic.eval()(torch.ones(1, OBSERVATION), torch.ones(1, ACTION))[0].detach()
+        values(critic.train()).square().mean().backward()
+        optimizer.step()
+        critic.eval()
+        after = values(critic)
+        assert not torch.equal(critic(torch.ones(1, OBSERVATION), torch.ones(1, ACTION))[0], before)
+        if norm == "weight":
+            torch.testing.assert_close(values(unstabilize(critic, optimizer)), after)
+            assert len(optimizer.param_groups[0]["params"]) == len(list(critic.parameters()))
+            continue
+        with pytest.raises(InputError, match=r"q1\.0\.weight has been trained"):
+            unstabilize(critic, optimizer)
 
 
 def test_a_trained_normaliser_does_not_come_out_again():

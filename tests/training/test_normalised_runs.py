@@ -9,8 +9,8 @@ from small_runs import SMALL, abandon_at, assert_same_outcome, begin, complete, 
 from seemrl.agents.config import TD3BCConfig
 
 LAYOUTS: dict[str, dict[str, Any]] = {
-    "batch": {"critic_norm": "batch", "actor_norm": "batch"},
-    "spectral and sphere": {"critic_norm": "spectral", "actor_norm": "sphere"},
+    "batch and spectral": {"critic_norm": "batch", "actor_norm": "spectral"},
+    "simba and sphere": {"critic_network": "simba", "actor_norm": "sphere"},
 }
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from seemrl.errors import require_option
-from seemrl.networks.options import WITH_A_PLACE_OF_THEIR_OWN, Activation, Norm, Placement
+from seemrl.networks.options import WITH_A_PLACE_OF_THEIR_OWN, Activation, Network, Norm, Placement
 
 AgentName = Literal["td3_bc", "iql", "cql", "rebrac", "awac", "bc", "diffusion_ql", "sac", "edac", "msg", "td3", "dqn"]
 OptimizerName = Literal["adam", "sgd"]
@@ -62,6 +62,7 @@ class AgentConfig:
 
     def _layout_fits(self, of: str) -> None:
         """Whether the normaliser of the actor or the critic can stand where it was asked for."""
+        self._blocks_fit(of)
         norm, placement, layers = (getattr(self, f"{of}_{name}") for name in ("norm", "norm_placement", "norm_layers"))
         last = len(self.hidden_sizes) - 1
         exist = layers is None or all(0 <= layer <= last for layer in layers)
@@ -73,11 +74,21 @@ class AgentConfig:
         own = f"left out with --{of}-norm unit-ball, which stands behind the last hidden layer"
         require_option(whole, f"{of}_norm_layers", layers, own)
 
+    def _blocks_fit(self, of: str) -> None:
+        network, norm = getattr(self, f"{of}_network"), getattr(self, f"{of}_norm")
+        if network != "mlp":
+            wanted = f"none with --{of}-network {network}, which has LayerNorm of its own"
+            require_option(norm == "none", f"{of}_norm", norm, wanted)
+            wanted = f"one width for each block of --{of}-network {network}, all the same, such as 256 256"
+            require_option(len(set(self.hidden_sizes)) == 1, "hidden_sizes", self.hidden_sizes, wanted)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ActorConfig(AgentConfig):
     """What agents with a policy network have."""
 
+    actor_network: Network = "mlp"
+    """Plain layers, or residual blocks with LayerNorm: one block for each of the hidden sizes."""
     actor_norm: Norm = "none"
     """Normaliser inside the actor; those of the critic, and "batch" with any agent."""
     actor_norm_placement: Placement = "pre"
@@ -91,8 +102,9 @@ class ActorConfig(AgentConfig):
 
     @property
     def actor_layout(self) -> dict[str, Any]:
-        """The actor's normalisers and activation, as `MLP` takes them."""
+        """The actor's normalisers and activation, as `make_network` takes them."""
         return {
+            "network": self.actor_network,
             "norm": self.actor_norm,
             "placement": self.actor_norm_placement,
             "norm_layers": self.actor_norm_layers,
@@ -112,6 +124,8 @@ class CriticConfig(AgentConfig):
 
     bootstraps: ClassVar[bool] = True
 
+    critic_network: Network = "mlp"
+    """Plain layers, or residual blocks with LayerNorm: one block for each of the hidden sizes."""
     critic_norm: Norm = "none"
     """Normaliser inside the critic: "layer" (LayerNorm) is the cure, "rms" is RMSNorm, "batch" is BatchNorm over (s, a)
     and (s', a') together; "weight", "spectral" and "sphere" normalise weights, "unit-ball" the features of the last
@@ -129,8 +143,9 @@ class CriticConfig(AgentConfig):
 
     @property
     def critic_layout(self) -> dict[str, Any]:
-        """The critic's normalisers and activation, as `MLP` takes them."""
+        """The critic's normalisers and activation, as `make_network` takes them."""
         return {
+            "network": self.critic_network,
             "norm": self.critic_norm,
             "placement": self.critic_norm_placement,
             "norm_layers": self.critic_norm_layers,
@@ -138,9 +153,14 @@ class CriticConfig(AgentConfig):
         }
 
     @property
+    def bare_critic(self) -> bool:
+        """Whether no normaliser is in it."""
+        return self.critic_norm == "none" and self.critic_network == "mlp"
+
+    @property
     def homogeneous_depth(self) -> int | None:
         """Layers with weights of a ReLU critic without normalisers (theorems on growth apply to it), or None."""
-        homogeneous = self.critic_norm == "none" and self.critic_activation == "relu"
+        homogeneous = self.bare_critic and self.critic_activation == "relu"
         return len(self.hidden_sizes) + 1 if homogeneous else None
 
     def check(self) -> None:

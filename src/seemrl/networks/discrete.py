@@ -1,18 +1,18 @@
 """A critic that values every one of a number of actions at once."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import equinox as eqx
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from seemrl.networks.mlp import MLP
-from seemrl.networks.options import Activation, Norm, Placement
+from seemrl.networks.mlp import AnyNetwork, make_network
 
 
 class DiscreteCritic(eqx.Module):
     """One Q-network over observations, with an output for each action."""
 
-    network: MLP
+    network: AnyNetwork
 
     def __init__(
         self,
@@ -20,22 +20,11 @@ class DiscreteCritic(eqx.Module):
         action_count: int,
         hidden_sizes: Sequence[int],
         *,
-        norm: Norm = "none",
-        placement: Placement = "pre",
-        norm_layers: Sequence[int] | None = None,
-        activation: Activation = "relu",
         key: PRNGKeyArray,
+        **layout: Any,
     ) -> None:
-        self.network = MLP(
-            observation_size,
-            hidden_sizes,
-            action_count,
-            norm=norm,
-            placement=placement,
-            norm_layers=norm_layers,
-            activation=activation,
-            key=key,
-        )
+        """``layout`` is that of `make_network`."""
+        self.network = make_network(observation_size, hidden_sizes, action_count, **layout, key=key)
 
     def normalised(self) -> "DiscreteCritic":
         """The same weights with LayerNorm at every hidden layer that has none, at scale 1 and shift 0."""

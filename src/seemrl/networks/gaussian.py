@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from seemrl.networks.box import from_units
-from seemrl.networks.mlp import MLP, DeterministicActor
+from seemrl.networks.mlp import AnyNetwork, DeterministicActor, make_network
 
 
 class GaussianActor(eqx.Module):
@@ -39,7 +39,7 @@ class GaussianActor(eqx.Module):
         key: PRNGKeyArray,
         **layout: Any,
     ) -> None:
-        """``layout`` is that of `MLP`."""
+        """``layout`` is that of `make_network`."""
         self.mean = DeterministicActor(observation_size, low, high, hidden_sizes, **layout, key=key)
         self.log_deviation = jnp.zeros(len(low))
         self.log_deviations = log_deviations
@@ -76,7 +76,7 @@ class SquashedGaussianActor(eqx.Module):
         log_deviations: the range that those logarithms are clipped to.
     """
 
-    network: MLP
+    network: AnyNetwork
     low: tuple[float, ...] = eqx.field(static=True)
     high: tuple[float, ...] = eqx.field(static=True)
     log_deviations: tuple[float, float] = eqx.field(static=True)
@@ -92,8 +92,8 @@ class SquashedGaussianActor(eqx.Module):
         key: PRNGKeyArray,
         **layout: Any,
     ) -> None:
-        """``layout`` is that of `MLP`."""
-        self.network = MLP(observation_size, hidden_sizes, 2 * len(low), **layout, key=key)
+        """``layout`` is that of `make_network`."""
+        self.network = make_network(observation_size, hidden_sizes, 2 * len(low), **layout, key=key)
         self.low, self.high = tuple(map(float, low)), tuple(map(float, high))
         self.log_deviations = log_deviations
 
@@ -125,11 +125,11 @@ class SquashedGaussianActor(eqx.Module):
 class StateValue(eqx.Module):
     """observation -> value."""
 
-    network: MLP
+    network: AnyNetwork
 
     def __init__(self, observation_size: int, hidden_sizes: Sequence[int], *, key: PRNGKeyArray, **layout: Any) -> None:
-        """``layout`` is that of `MLP`."""
-        self.network = MLP(observation_size, hidden_sizes, 1, **layout, key=key)
+        """``layout`` is that of `make_network`."""
+        self.network = make_network(observation_size, hidden_sizes, 1, **layout, key=key)
 
     def __call__(self, observations: Float[Array, "batch observation"]) -> Float[Array, " batch"]:
         """Values of the states."""

@@ -1,4 +1,7 @@
-"""Linear layers: plain, and with weights that are normalised themselves."""
+"""Activations and linear layers: plain ones, and such whose weights are normalised themselves."""
+
+import functools
+from collections.abc import Callable
 
 import equinox as eqx
 import jax
@@ -7,7 +10,17 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from seemrl.instrument.kernels.buffers import Buffer
 from seemrl.instrument.kernels.recording import record
+from seemrl.networks.options import Activation
 from seemrl.networks.state import AfterStep
+
+ACTIVATIONS: dict[Activation, Callable[[Array], Array]] = {
+    "relu": jax.nn.relu,
+    "elu": jax.nn.elu,
+    "gelu": functools.partial(jax.nn.gelu, approximate=False),
+    "tanh": jnp.tanh,
+    "mish": jax.nn.mish,
+}
+"""GELU is the exact one, with the error function."""
 
 _FIRST_ITERATIONS = 15  # of the power method, at the beginning
 

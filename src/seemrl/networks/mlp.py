@@ -1,7 +1,7 @@
-"""Multi-layer perceptrons for critics and actors, with a normaliser before or after the activation of any layer."""
+"""Multi-layer perceptrons with normalisers anywhere, and the critics and actors that are made of any network."""
 
-import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -9,18 +9,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from seemrl.networks.box import from_units, into_box
-from seemrl.networks.layers import AnyLinear, Linear, SpectralNormLinear, SphereLinear, WeightNormLinear
+from seemrl.networks.layers import ACTIVATIONS, AnyLinear, Linear, SpectralNormLinear, SphereLinear, WeightNormLinear
 from seemrl.networks.normalisers import BatchNorm, LayerNorm, Normaliser, RMSNorm, UnitBall
-from seemrl.networks.options import Activation, Norm, Placement
-
-_ACTIVATIONS: dict[Activation, Callable[[Array], Array]] = {
-    "relu": jax.nn.relu,
-    "elu": jax.nn.elu,
-    "gelu": functools.partial(jax.nn.gelu, approximate=False),
-    "tanh": jnp.tanh,
-    "mish": jax.nn.mish,
-}
-
+from seemrl.networks.options import Activation, Network, Norm, Placement
+from seemrl.networks.residual import BroNet, SimBa, residual_width
 
 _NORMALISERS: dict[Norm, Callable[[int], Normaliser]] = {
     "layer": LayerNorm,
@@ -93,7 +85,7 @@ class MLP(eqx.Module):
 
     def __call__(self, inputs: Float[Array, "batch inputs"]) -> Float[Array, "batch outputs"]:
         """Run the network."""
-        hidden, activate = inputs, _ACTIVATIONS[self.activation]
+        hidden, activate = inputs, ACTIVATIONS[self.activation]
         for linear, norm in zip(self.linears[:-1], self.norms, strict=True):
             hidden = linear(hidden)
             if norm is not None and self.placement == "pre":
@@ -104,10 +96,35 @@ class MLP(eqx.Module):
         return self.linears[-1](hidden)
 
 
+AnyNetwork = MLP | SimBa | BroNet
+
+
+def make_network(
+    input_size: int,
+    hidden_sizes: Sequence[int],
+    output_size: int,
+    *,
+    network: Network = "mlp",
+    activation: Activation = "relu",
+    key: PRNGKeyArray,
+    **normaliser: Any,
+) -> AnyNetwork:
+    """A network of any kind.
+
+    ``normaliser`` is what `MLP` is told of one; residual networks have a block for each hidden size, and LayerNorm of
+    their own.
+    """
+    if network == "mlp":
+        return MLP(input_size, hidden_sizes, output_size, activation=activation, **normaliser, key=key)
+    kind = {"simba": SimBa, "bro": BroNet}[network]
+    width = residual_width(hidden_sizes)
+    return kind(input_size, width, len(hidden_sizes), output_size, activation=activation, key=key)
+
+
 class TwinCritic(eqx.Module):
     """Independent Q-networks over (observation, action); separate products beat one batched product on a CPU."""
 
-    heads: tuple[MLP, ...]
+    heads: tuple[AnyNetwork, ...]
 
     def __init__(
         self,
@@ -116,23 +133,12 @@ class TwinCritic(eqx.Module):
         hidden_sizes: Sequence[int],
         *,
         heads: int = 2,
-        norm: Norm = "none",
-        placement: Placement = "pre",
-        norm_layers: Sequence[int] | None = None,
-        activation: Activation = "relu",
         key: PRNGKeyArray,
+        **layout: Any,
     ) -> None:
+        """``layout`` is that of `make_network`."""
         self.heads = tuple(
-            MLP(
-                observation_size + action_size,
-                hidden_sizes,
-                1,
-                norm=norm,
-                placement=placement,
-                norm_layers=norm_layers,
-                activation=activation,
-                key=head_key,
-            )
+            make_network(observation_size + action_size, hidden_sizes, 1, **layout, key=head_key)
             for head_key in jax.random.split(key, heads)
         )
 
@@ -155,7 +161,7 @@ class DeterministicActor(eqx.Module):
         low, high: bounds of each action dimension; fixed, not trained.
     """
 
-    network: MLP
+    network: AnyNetwork
     low: tuple[float, ...] = eqx.field(static=True)
     high: tuple[float, ...] = eqx.field(static=True)
 
@@ -166,22 +172,11 @@ class DeterministicActor(eqx.Module):
         high: Sequence[float],
         hidden_sizes: Sequence[int],
         *,
-        norm: Norm = "none",
-        placement: Placement = "pre",
-        norm_layers: Sequence[int] | None = None,
-        activation: Activation = "relu",
         key: PRNGKeyArray,
+        **layout: Any,
     ) -> None:
-        self.network = MLP(
-            observation_size,
-            hidden_sizes,
-            len(low),
-            norm=norm,
-            placement=placement,
-            norm_layers=norm_layers,
-            activation=activation,
-            key=key,
-        )
+        """``layout`` is that of `make_network`."""
+        self.network = make_network(observation_size, hidden_sizes, len(low), **layout, key=key)
         self.low, self.high = tuple(map(float, low)), tuple(map(float, high))
 
     def __call__(self, observations: Float[Array, "batch observation"]) -> Float[Array, "batch action"]:

@@ -4,16 +4,15 @@ from typing import Any, Literal
 
 import torch
 
-Norm = Literal["layer", "rms"]
-"""LayerNorm (Ba et al., 2016) or RMSNorm (Zhang and Sennrich, 2019)."""
+FeatureNorm = Literal["layer", "rms", "batch"]
+"""LayerNorm (Ba et al., 2016), RMSNorm (Zhang and Sennrich, 2019) or BatchNorm (Ioffe and Szegedy, 2015)."""
 
 
 class HeadwiseNorm(torch.nn.Module):
     """A normaliser of stacked heads, (heads, rows, features), with a scale and a shift of each head's own."""
 
-    def __init__(self, norm: Norm, heads: int, features: int) -> None:
+    def __init__(self, norm: Literal["layer", "rms"], heads: int, features: int) -> None:
         super().__init__()
-        self.norm: Norm = norm
         self.features = features
         self.weight = torch.nn.Parameter(torch.ones(heads, 1, features))
         self.bias = torch.nn.Parameter(torch.zeros(heads, 1, features)) if norm == "layer" else None
@@ -25,13 +24,21 @@ class HeadwiseNorm(torch.nn.Module):
         return self.weight * torch.nn.functional.layer_norm(inputs, (self.features,)) + self.bias
 
 
-def make_normaliser(norm: Norm, features: int, heads: int | None, like: torch.Tensor) -> torch.nn.Module:
-    """A normaliser with scale 1 and shift 0, of the precision and on the device of a parameter."""
+class UnitBall(torch.nn.Module):
+    """Division of each sample's features by their length (Hussing et al., 2024)."""
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Divide the last axis."""
+        return torch.nn.functional.normalize(inputs, dim=-1, eps=1e-6)
+
+
+def make_normaliser(norm: FeatureNorm, features: int, heads: int | None) -> torch.nn.Module:
+    """A normaliser with scale 1 and shift 0."""
+    if norm == "batch":
+        return torch.nn.BatchNorm1d(features)
     if heads is not None:
-        made: torch.nn.Module = HeadwiseNorm(norm, heads, features)
-    else:
-        made = torch.nn.LayerNorm(features) if norm == "layer" else torch.nn.RMSNorm(features)
-    return made.to(device=like.device, dtype=like.dtype)
+        return HeadwiseNorm(norm, heads, features)
+    return torch.nn.LayerNorm(features) if norm == "layer" else torch.nn.RMSNorm(features)
 
 
 def normalise_output(part: torch.nn.Module, given: Any, output: torch.Tensor) -> torch.Tensor:

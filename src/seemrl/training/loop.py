@@ -205,7 +205,7 @@ class Run:
         if not self.config.advise or path.exists():
             return None
         critic, target, policy, options = as_measured(self.agent, len(self.data))
-        bare = getattr(self.config.hyperparameters, "critic_norm", None) == "none"
+        bare = getattr(self.config.hyperparameters, "bare_critic", False)
         variants = {LAYER_NORM: (critic.normalised(), target.normalised())} if bare else {}
         advice = advise_with_data(
             critic,
