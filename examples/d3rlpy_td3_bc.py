@@ -8,43 +8,24 @@ python examples/d3rlpy_td3_bc.py --alpha 1e6 --tau 1 --learning-rate 5e-5 --laye
 # pyright: reportMissingImports=false
 
 import argparse
-from typing import Any
+from collections.abc import Mapping
 
 import d3rlpy
 
 import seemrl
 from seemrl.data.embedded import load_embedded_hopper
-from seemrl.integrations import d3rlpy as integration
+from seemrl.integrations.d3rlpy import MonitorCallback
 from seemrl.integrations.d3rlpy_encoders import LayerNormEncoderFactory
-from seemrl.integrations.parts import own_randomness
 
 
-class Watch:
-    """A d3rlpy callback: reads every so many updates, forecasts, and asks for advice at the first alarm."""
+class Printed:
+    """A logger of readings: any object with this method."""
 
-    def __init__(self, dataset: Any, reward_bound: float, every: int, rows: int, depth: int | None) -> None:
-        self.dataset, self.reward_bound, self.every, self.rows, self.depth = dataset, reward_bound, every, rows, depth
-        self.history: list[seemrl.Reading] = []
-        self.alarm: int | None = None
-
-    def __call__(self, algo: Any, epoch: int, step: int) -> None:
-        """After every update."""
-        if step % self.every:
-            return
-        parts, batch = integration.parts(algo), integration.batch(algo, self.dataset, self.rows)
-        reading = parts.measure(batch, step=step)
-        self.history.append(reading)
-        outlook = seemrl.forecast(self.history, reward_bound=self.reward_bound, depth=self.depth)
-        print(
-            f"step {step}  |Q| {reading.q_mean:.3g}  normalized {reading.normalized:+.4f}  {outlook.verdict}",
-            flush=True,
-        )
-        if outlook.verdict == "diverging" and self.alarm is None:
-            self.alarm = step
-            print(f"  diverging at step {step}, |Q| {reading.q_mean:.3g} of {self.reward_bound:.3g}")
-            with own_randomness():
-                remedies = seemrl.advise(parts.critic, batch, parts.policy, **parts.options())
-            print(*(f"  {remedy.standing}: {remedy.in_short}" for remedy in remedies), sep="\n")
+    def log(self, step: int, numbers: Mapping[str, float]) -> None:
+        """One line a reading."""
+        q_mean, normalized, verdict = (numbers[f"critic/{name}"] for name in ("q_mean", "normalized", "verdict"))
+        word = ("stable", "watch", "diverging", "diverged")[int(verdict)]
+        print(f"step {step}  |Q| {q_mean:.3g}  normalized {normalized:+.4f}  {word}", flush=True)
 
 
 def main() -> None:
@@ -76,8 +57,23 @@ def main() -> None:
         critic_encoder_factory=LayerNormEncoderFactory(hidden_units=units) if options.layer_norm else plain,
         observation_scaler=d3rlpy.preprocessing.StandardObservationScaler(),
     )
-    depth = None if options.layer_norm else 3  # weight layers of a critic without normalisers
-    watch = Watch(dataset, data.reward_bound(config.gamma), options.read_every, options.rows, depth)
+    bound, alarms = data.reward_bound(config.gamma), []
+
+    def alarmed(outlook: seemrl.Forecast) -> None:
+        if outlook.verdict == "diverging" and not alarms and watch.monitor is not None:
+            alarms.append(outlook.step)
+            print(f"  diverging at step {outlook.step}, |Q| {watch.monitor.history[-1].q_mean:.3g} of {bound:.3g}")
+            print(*(f"  {remedy.standing}: {remedy.in_short}" for remedy in watch.monitor.advise()), sep="\n")
+
+    watch = MonitorCallback(
+        dataset,
+        rows=options.rows,
+        every=options.read_every,
+        time_share=None,
+        reward_bound=bound,
+        loggers=[Printed()],
+        on_verdict=alarmed,
+    )
     config.create(device=False).fit(
         dataset,
         n_steps=options.steps,
@@ -86,8 +82,9 @@ def main() -> None:
         logger_adapter=d3rlpy.logging.NoopAdapterFactory(),
         show_progress=False,
     )
-    last = watch.history[-1]
-    print(f"alarm: {watch.alarm}  final |Q| {last.q_mean:.3g}  reward bound {watch.reward_bound:.3g}")
+    assert watch.monitor is not None
+    last = watch.monitor.history[-1]
+    print(f"alarm: {alarms[0] if alarms else None}  final |Q| {last.q_mean:.3g}  reward bound {bound:.3g}")
 
 
 if __name__ == "__main__":

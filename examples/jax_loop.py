@@ -2,9 +2,11 @@
 
 python examples/jax_loop.py --steps 2000
 python examples/jax_loop.py --steps 2000 --layer-norm
+python examples/jax_loop.py --steps 2000 --on-diverging rollback
 """
 
 import argparse
+import sys
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -74,6 +76,7 @@ def main() -> None:
     parser.add_argument("--read-every", type=int, default=100)
     parser.add_argument("--rows", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--on-diverging", choices=("warn", "stop", "rollback"), default="warn")
     options = parser.parse_args()
     data = load_embedded_hopper()
     mean, deviation = data.observation_statistics()
@@ -111,32 +114,46 @@ def main() -> None:
     )
     learner = Learner(critic, actor, optimizer.init(critic), optimizer.init(actor))
     rows = data.batch_rows(options.rows, seed=0)
-    fixed = seemrl.Batch(*(array[rows] for array in arrays))  # [1] the same rows at every reading
-    history: list[seemrl.Reading] = []
+    fixed = seemrl.Batch(*(array[rows] for array in arrays))  # the same rows at every reading
+
+    def policy(next_observations: np.ndarray) -> jax.Array:
+        noise = jax.random.key(np.random.randint(2**31))  # a reading seeds NumPy for itself: the same noise every time
+        return target_actions(learner.actor, jnp.asarray(next_observations), noise)
+
+    def restore(kept: Learner) -> None:
+        nonlocal learner
+        learner = kept
+
+    monitor = seemrl.Monitor(  # [1] parameters are bound with partial, the optax state is passed as it is
+        partial(values, learner.critic),
+        fixed,
+        policy,
+        discount=DISCOUNT,
+        optimizer=learner.critic_state,
+        every=options.read_every,
+        time_share=None,
+        reward_bound=data.reward_bound(DISCOUNT),
+        depth=None if options.layer_norm else 3,  # a normaliser that is no part of the parameters cannot be seen
+        on_diverging=options.on_diverging,
+        snapshots=(lambda: learner, restore),
+    )
     order = np.random.default_rng(options.seed)
     for step in range(1, options.steps + 1):
         chosen = order.integers(0, len(data), 256)
         learner = update(learner, tuple(array[chosen] for array in arrays), jax.random.fold_in(key, step))
-        if step % options.read_every == 0:
-            noise = iter(jax.random.split(jax.random.key(0), 8))  # the same at every reading, and none of training's
-            policy = lambda s, actor=learner.actor, noise=noise: target_actions(actor, jnp.asarray(s), next(noise))  # noqa: E731
-            reading = seemrl.measure(  # [2] parameters are bound with partial, the optax state is passed as it is
-                partial(values, learner.critic),
-                fixed,
-                policy,
-                discount=DISCOUNT,
-                optimizer=learner.critic_state,
-                step=step,
-            )
-            history.append(reading)
-            depth = None if options.layer_norm else 3
-            outlook = seemrl.forecast(history, reward_bound=data.reward_bound(DISCOUNT), depth=depth)  # [3]
+        present = learner  # networks and states are other objects after every update
+        reading = monitor.update(step, critic=partial(values, present.critic), optimizer=present.critic_state)  # [2]
+        if reading is not None:
+            word = monitor.verdict if learner is present else "rolled back"  # [3]
             print(
                 f"step {step}  |Q| {reading.q_mean:.3g}  normalized {reading.normalized:+.4f}  "
-                f"rate {reading.rate or 0:+.1e}  {outlook.verdict}",
+                f"rate {reading.rate or 0:+.1e}  {word}",
                 flush=True,
             )
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except seemrl.DivergingError as alarm:
+        sys.exit(str(alarm))

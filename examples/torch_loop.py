@@ -154,6 +154,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--read-every", type=int, default=5000, help="updates between readings; 0: none")
     parser.add_argument("--rows", type=int, default=96, help="transitions to read on")
+    parser.add_argument("--time-share", type=float, help="of the time that readings may take; default: no limit")
+    parser.add_argument("--log", help="directory for the readings, for `seemrl watch` and `seemrl report`")
     parser.add_argument(
         "--on-diverging",
         choices=("advise", "stabilize"),
@@ -164,8 +166,25 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def told(reading: seemrl.Reading, outlook: seemrl.Forecast) -> str:
+def watch(agent: TD3BC, buffer: ReplayBuffer, data: seemrl.Dataset, options: argparse.Namespace) -> seemrl.Monitor:
+    """A monitor of the critic as it is now, always on the same rows."""
+    rows = data.batch_rows(options.rows, seed=0)
+    batch = seemrl.Batch(*(array[rows] for array in buffer.arrays))
+    return seemrl.Monitor(
+        agent.critic,
+        batch,
+        agent.target_actions,
+        **agent.update(),
+        every=options.read_every,
+        time_share=options.time_share,
+        reward_bound=data.reward_bound(DISCOUNT),
+        directory=options.log,
+    )
+
+
+def told(reading: seemrl.Reading, outlook: seemrl.Forecast | None) -> str:
     """A reading and its verdict in one line."""
+    assert outlook is not None  # there is one after a reading
     crash = "" if outlook.crash_step is None else f", crash at step {outlook.crash_step:,.0f}"
     return (
         f"step {reading.step}  |Q| {reading.q_mean:.3g}  normalized {reading.normalized:+.4f}  "
@@ -179,37 +198,27 @@ def main() -> None:
     torch.manual_seed(options.seed)
     data = seemrl.load_d4rl(options.data) if options.data else load_embedded_hopper()
     buffer, agent = ReplayBuffer(data, options.device), TD3BC(data, options)
-    rows = data.batch_rows(options.rows, seed=0)
-    batch = seemrl.Batch(*(array[rows] for array in buffer.arrays))  # [1] the same rows at every reading
-    history: list[seemrl.Reading] = []
+    monitor = watch(agent, buffer, data, options) if options.read_every else None  # [1]
     advised = False
-    depth = None if options.layer_norm else 3  # weight layers of a critic without normalisers
-    started, in_readings = time.perf_counter(), 0.0
+    started, in_readings, readings = time.perf_counter(), 0.0, 0
     for step in range(1, options.steps + 1):
         agent.train(buffer.sample(options.batch_size))
-        if options.read_every and step % options.read_every == 0:
-            before = time.perf_counter()
-            with torch.random.fork_rng():  # a reading draws noise too: the same every time, and none of training's
-                torch.manual_seed(0)
-                reading = seemrl.measure(agent.critic, batch, agent.target_actions, **agent.update(), step=step)  # [2]
-            history.append(reading)
-            outlook = seemrl.forecast(history, reward_bound=data.reward_bound(DISCOUNT), depth=depth)  # [3]
-            in_readings += time.perf_counter() - before
-            print(told(reading, outlook), flush=True)
-            if outlook.verdict == "diverging" and not advised:
-                advised = True
-                with torch.random.fork_rng():
-                    torch.manual_seed(0)
-                    remedies = seemrl.advise(agent.critic, batch, agent.target_actions, **agent.update())  # [4]
-                print(*(f"  {item.standing}: {item.in_short}" for item in remedies), sep="\n")
-                if options.on_diverging == "stabilize":
-                    seemrl.stabilize(agent.critic, in_place=True, optimizer=agent.critic_optimizer)
-                    seemrl.stabilize(agent.critic_target, in_place=True)
-                    history.clear()  # another function from here on
-                    depth = None
+        before = time.perf_counter()
+        if monitor is None or (reading := monitor.update(step)) is None:  # [2]
+            continue
+        in_readings, readings = in_readings + time.perf_counter() - before, readings + 1
+        print(told(reading, monitor.forecast()), flush=True)  # [3]
+        if monitor.verdict == "diverging" and not advised:
+            advised = True
+            print(*(f"  {remedy.standing}: {remedy.in_short}" for remedy in monitor.advise()), sep="\n")  # [4]
+            if options.on_diverging == "stabilize":
+                seemrl.stabilize(agent.critic, in_place=True, optimizer=agent.critic_optimizer)
+                seemrl.stabilize(agent.critic_target, in_place=True)
+                options.log = options.log and f"{options.log}-stabilized"  # another function from here on
+                monitor = watch(agent, buffer, data, options)
     seconds = time.perf_counter() - started
     print(f"{options.steps / max(seconds - in_readings, 1e-9):.0f} updates/s without readings")
-    print(f"{in_readings:.1f} s in {len(history)} readings, {in_readings / max(seconds, 1e-9):.1%} of the time")
+    print(f"{in_readings:.1f} s in {readings} readings, {in_readings / max(seconds, 1e-9):.1%} of the time")
     if options.checkpoint:
         torch.save(agent.state_dict(), options.checkpoint)
 

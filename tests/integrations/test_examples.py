@@ -25,6 +25,19 @@ def test_stable_baselines3(tmp_path):
     assert lines[4] in ("stable", "watch") and "reward bound" in lines[5]
 
 
+def test_d3rlpy(tmp_path):
+    free = ("--alpha", 1e6, "--tau", 1, "--learning-rate", 1e-3, "--hidden", 32, "--rows", 24, "--read-every", 40)
+    lines = said("d3rlpy", "d3rlpy_td3_bc.py", *free, "--steps", 600, cwd=tmp_path)
+    readings = [line for line in lines if line.startswith("step")]
+    assert len(readings) == 15 and all("|Q|" in line for line in readings)
+    alarm = next(place for place, line in enumerate(lines) if line.startswith("  diverging at step"))
+    assert lines[alarm - 1].endswith("  diverging")
+    assert lines[alarm + 1].startswith("  ends it: LayerNorm in the critic: normalized SEEM")
+    assert lines[-1].startswith(
+        f"alarm: {40 * len([1 for line in lines[:alarm] if line.startswith('step')])}  final |Q|"
+    )
+
+
 def test_lightning(tmp_path):
     free = ("--bc-weight", 0, "--tau", 1, "--learning-rate", 1e-3, "--hidden", 32, "--rows", 24, "--read-every", 40)
     lines = said("lightning", "lightning_td3_bc.py", *free, "--steps", 600, "--on-diverging", "stop", cwd=tmp_path)

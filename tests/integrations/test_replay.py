@@ -36,6 +36,21 @@ def test_drift_is_the_largest_difference_of_means_in_standard_deviations(discret
     assert drift(first, rows(1, discrete=discrete)) < 0.4  # of one distribution
 
 
+@pytest.mark.parametrize("entries, bound", [(5, 0.24), (30, 0.30)])
+def test_chance_alone_makes_as_little_drift_as_is_documented(entries, bound):
+    random = np.random.default_rng(0)
+
+    def drawn(count):
+        columns = random.normal(size=(count, entries))
+        observations, actions, rewards = columns[:, :-2], columns[:, -2:-1], columns[:, -1]
+        return rows(
+            count=count, observations=observations, actions=actions, rewards=rewards, next_observations=observations
+        )
+
+    drifts = [drift(drawn(128), drawn(1000)) for _ in range(400)]
+    assert np.quantile(drifts, 0.95) == pytest.approx(bound, abs=0.015)
+
+
 def test_what_never_moved_has_no_drift_and_what_was_constant_has_an_infinite_one():
     constant = {"rewards": np.full(200, 1 / 3)}
     more = {"rewards": np.full(7000, 1 / 3)}
