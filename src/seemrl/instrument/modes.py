@@ -20,8 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Inexact
 
+from seemrl.instrument.eigen import eigenvalues, eigenvectors, refined
 from seemrl.instrument.sampling import left_out_changes
-from seemrl.instrument.spectrum import eigenvalues, eigenvectors
 
 SLOW_TURN = 0.1  # radians per target update: a period of at least 60 updates
 _VANISHED = 1e-6  # |z| of a mode that is gone at once, and has no angle to speak of
@@ -237,7 +237,7 @@ def _with_momentum(
         if found is None:
             break
         before, z = z, complex(found.real) if abs(found.imag) <= 1e-12 * abs(found) else found
-        right, left = _vectors(cross, gram, update, z)
+        right, left = refined(_operator(cross, gram, update, z), right, left)
         if abs(z - before) <= _STILL * abs(z):
             break
     return z, right, left

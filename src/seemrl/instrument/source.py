@@ -13,7 +13,7 @@ from seemrl.instrument.kernels.gathered import Gathered, gathered
 from seemrl.instrument.kernels.layerwise import Shares, kernel_blocks
 from seemrl.instrument.kernels.matrixfree import MatrixFreeKernels
 from seemrl.instrument.kernels.traces import LayerTrace, Traced
-from seemrl.instrument.plan import Precision, Sizes, plan
+from seemrl.instrument.plan import Precision, Sizes, plan, taken_at_once
 from seemrl.instrument.points import Points
 
 _FIRST_ROWS = 7  # that show which layers there are; few, and no number of heads that anyone has
@@ -60,7 +60,7 @@ class KernelSource:
             memory: bytes allowed.
         """
         parameters = sum(leaf.size for leaf in critic.leaves)
-        whole = 8 * parameters * points.rows * (1 + points.draws) <= memory // 4  # whatever its layers are
+        whole = taken_at_once(parameters, points.rows * (1 + points.draws), memory)
         first = _traced(critic, *points.of_rows(slice(None) if whole else slice(0, _FIRST_ROWS)))
         used = 1 if heads == "first" else len(first.values)
         sizes = Sizes(points.rows, used, points.draws, parameters, *_of_layers(first, parameters), memory)

@@ -46,7 +46,7 @@ def kernel_blocks(
     Args:
         traces: one per layer, at the rows' own points and then at those of each draw of the targets; consumed once.
         shares: what the targets are made of; heads beyond those named here are left out.
-        preconditioner: diagonal weights of the parameters, an array per leaf; None for the identity.
+        preconditioner: diagonal weights of the parameters, none negative, an array per leaf; None for the identity.
         precision: of the products.
     """
     sets, heads, _, rows = shares.shape
@@ -144,18 +144,27 @@ def _add_gradients(blocks: KernelBlocks, values: LayerTrace, targets: LayerTrace
     for number, deltas in zip(targets.heads, targets.deltas, strict=True):
         moved, one = _moved(deltas), replace(targets, heads=(number,), deltas=deltas[None])
         sets.append((slice(number * rows, (number + 1) * rows), moved, one.at(moved)))
+    roots = None if weights is None else np.sqrt(weights)  # on both sides: half a product is enough for a symmetric one
     for part in _slices(values):
-        gradients = values.gradients(part)
-        weighed = gradients if weights is None else gradients * weights[part].ravel()
-        of_targets = [(own, moved, trace.gradients(part)[0]) for own, moved, trace in sets]
+        gradients = _weighted(values, part, roots)
+        of_targets = [(own, moved, _weighted(trace, part, roots)[0]) for own, moved, trace in sets]
         for g, column in enumerate(values.heads):
             columns = slice(column * rows, (column + 1) * rows)
             for own, moved, target in of_targets:
-                _add_product(blocks.cross[own, columns], target, weighed[g], moved)
+                _add_product(blocks.cross[own, columns], target, gradients[g], moved)
             for h, row in enumerate(values.heads):
                 if h >= g:
                     block = blocks.gram[row * rows : (row + 1) * rows, columns]
-                    _add_product(block, gradients[h], weighed[g], slice(None), lower=h == g)
+                    _add_product(block, gradients[h], gradients[g], slice(None), lower=h == g)
+
+
+def _weighted(trace: LayerTrace, part: slice, roots: np.ndarray | None) -> np.ndarray:
+    """Gradients written out, (heads, points, parameters), times the roots of their weights."""
+    gradients = trace.gradients(part)
+    if roots is None:
+        return gradients
+    own = None if trace.inputs is None else gradients  # which was made just now
+    return np.multiply(gradients, roots[part].ravel(), out=own)
 
 
 def _add_product(
