@@ -224,7 +224,8 @@ def two_parts(
 ) -> tuple[np.ndarray, np.ndarray]:
     """What a gradient step with the diagonal preconditioner D does to the targets, and to the values.
 
-    The error u_hi = f_h(x_i) - (r_i + gamma (1-d_i) sum_k w_ki f_k(x*_i)) stacks all heads. The loss has the gradient
+    The error u_hi = f_h(x_i) - (r_i + gamma (1-d_i) sum_k w_ki f_k(x*_i)) stacks all heads; where each head is its own
+    target, w_ki is one for k = h alone. The loss has the gradient
     J^T u up to its factor; the step -D J^T u changes f through J and the targets through their own gradient.
 
     Args:
@@ -236,6 +237,9 @@ def two_parts(
     """
     count = 1 if heads == "first" else len(at_rows.values)
     J = np.concatenate(list(at_rows.jacobian[:count]))
+    if heads == "own":
+        targets = np.concatenate(list(np.mean([draw.jacobian for draw in at_targets], axis=0)))
+        return np.tile(bootstrap, count)[:, None] * targets @ (D * J).T, J @ (D * J).T
     target_gradient = np.zeros_like(at_rows.jacobian[0])
     for draw in at_targets:
         weights = head_weights(heads, draw.values[:count])

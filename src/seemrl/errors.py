@@ -19,6 +19,13 @@ class MissingPartError(InputError):
         return MissingPartError, self._told  # it has to arrive whole from the process of a run
 
 
+def reason(error: BaseException, most: int = 160) -> str:
+    """An exception of somebody else's code in a few printable words: its type and its first line."""
+    lines = str(error).strip().splitlines() or [""]
+    joined = " ".join(f"{type(error).__name__}: {lines[0]}"[:most].split())
+    return "".join(character if character.isprintable() else "?" for character in joined).rstrip(".: ")
+
+
 def require_option(holds: bool, name: str, value: object, wanted: str) -> None:
     """Refuse an option of the command line unless something holds.
 

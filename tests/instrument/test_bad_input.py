@@ -198,6 +198,40 @@ def test_a_critic_of_another_shape_is_refused(name, framework):
     assert_refused(f"critic: its output has shape {shape} for {2 * ROWS} rows", lambda: read(critic))
 
 
+@pytest.mark.parametrize("framework", ["jax", "torch"])
+def test_heads_in_columns_are_told_to_be_rows(framework):
+    answer, _ = SHAPES["rows by heads"]
+    critic: Any = Shaped(answer)
+    if framework == "jax":
+        critic = jax.tree_util.Partial(lambda weight, s, a: answer(s @ weight), jnp.ones(OBSERVATION))
+    assert_refused("; transpose heads, or give batch.actions as integers", lambda: read(critic))
+
+
+class Failing(torch.nn.Module):
+    """Built for other sizes than it is asked at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(OBSERVATION + 1, 1)
+
+    def forward(self, observations: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
+        return self.layer(torch.cat([observations, actions], dim=1))
+
+
+def test_a_critic_that_fails_is_told_with_what_it_was_given():
+    says = f"it fails at float64 observations ({2 * ROWS}, {OBSERVATION}) and actions ({2 * ROWS}, {ACTION})"
+    assert_refused(f"critic: {says} (RuntimeError: mat1", lambda: read(Failing()))
+    assert_refused(f"target_critic: {says} (RuntimeError: mat1", lambda: read(torch_twin(4), target_critic=Failing()))
+    broken = jax.tree_util.Partial(lambda weight, s, a: s @ weight, jnp.ones(OBSERVATION + 1))
+    assert_refused(f"critic: {says} (TypeError: ", lambda: read(broken))
+    assert_refused("critic: it fails", lambda: read(torch.nn.Linear(OBSERVATION, 1)))
+
+
+def test_a_policy_that_fails_is_told_with_what_it_was_given():
+    says = f"policy: it fails at next observations ({ROWS}, {OBSERVATION}), a float64 NumPy array (TypeError: tanh"
+    assert_refused(says, lambda: read(act=lambda states: torch.tanh(states[:, :ACTION])))
+
+
 def frozen() -> torch.nn.Module:
     return torch_twin(4).requires_grad_(False)
 
@@ -256,7 +290,8 @@ def torch_optimizers(module: torch.nn.Module) -> dict[str, tuple[Any, str]]:
             torch.optim.SGD([{"params": [first], "lr": 0.1}, {"params": others, "lr": 0.2}]),
             "several learning rates [0.1, 0.2]",
         ),
-        "an optax state": (optax.adam(1e-3).init(jnp.ones(3)), "tuple is not supported"),
+        "an optax state": (optax.adam(1e-3).init(jnp.ones(3)), "a tuple is no torch optimizer"),
+        "its state": (torch.optim.Adam(module.parameters()).state_dict(), "a dict is no torch optimizer; pass the obj"),
     }
 
 
@@ -276,8 +311,8 @@ def optax_states(critic: Any) -> dict[str, tuple[Any, str]]:
         "another critic's": (injected.init(twin((5,))), "second moments do not match the critic's parameters"),
         "unsupported": (optax.inject_hyperparams(optax.lion)(learning_rate=1e-3).init(critic), "ScaleByLionState"),
         "not a state": ({"count": 3}, "dict is not supported"),
-        "the optimizer itself": (plain, "is not supported"),
-        "a torch optimizer": (torch.optim.Adam(torch_twin(4).parameters()), "Adam is not supported"),
+        "the optimizer itself": (plain, "AdamW and RMSprop are; pass the optax state"),
+        "a torch optimizer": (torch.optim.Adam(torch_twin(4).parameters()), "RMSprop are; pass the optax state"),
     }
 
 

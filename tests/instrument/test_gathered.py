@@ -43,7 +43,7 @@ def test_some_rows_at_a_time_are_all_rows(name, name_of_policy, at_a_time, monke
     found = gathered(critic, at, 1)
     assert found is not None
     np.testing.assert_allclose(found.values, whole.values, rtol=1e-12)
-    shares = np.random.default_rng(0).uniform(size=(len(whole.values), at.draws, at.rows))
+    shares = np.random.default_rng(0).uniform(size=(1, len(whole.values), at.draws, at.rows))
     wanted = kernel_blocks(whole.layers, shares)
     blocks = kernel_blocks(found.layers, shares, precision=np.float32)
     for part, own in zip(wanted, blocks, strict=True):
@@ -76,7 +76,7 @@ def test_gradients_that_dwarf_those_of_the_first_rows_still_fit(name, monkeypatc
     critic = open_critic(CASES[name].make())
     found, wanted = gathered(critic, at, 1), critic.trace(*at.of_rows())
     assert found is not None and found.divisor > 1e20
-    shares = np.ones((len(found.values), 1, at.rows))
+    shares = np.ones((1, len(found.values), 1, at.rows))
     gram = kernel_blocks(found.layers, shares, precision=np.float32).gram.astype(float)
     expected = kernel_blocks(wanted.layers, shares).gram
     assert np.isfinite(gram).all()

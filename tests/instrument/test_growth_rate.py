@@ -135,7 +135,7 @@ def test_modes_that_turn_fast_are_left_out():
 def test_identical_heads_read_as_one(heads, target_rate):
     at_rows, (at_targets,) = gradients("torch")
     cross, gram = (DISCOUNT * each.jacobian[0] @ at_rows.jacobian[0].T for each in (at_targets, at_rows))
-    first, second = head_selection(heads, np.zeros((2, len(gram))))
+    ((first, second),) = head_selection(heads, np.zeros((2, len(gram))))
     one = Dynamics(cross, gram / DISCOUNT)
     nothing = np.zeros_like(gram)
     two = Dynamics(

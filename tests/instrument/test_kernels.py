@@ -31,7 +31,7 @@ def points(random: bool = False) -> tuple[np.ndarray, np.ndarray]:
 
 def random_shares(heads: int, draws: int = 1) -> np.ndarray:
     """What every head gives to every target; none is zero, and none like another."""
-    return np.random.default_rng(7).uniform(0.2, 1, size=(heads, draws, ROWS))
+    return np.random.default_rng(7).uniform(0.2, 1, size=(1, heads, draws, ROWS))
 
 
 def random_weights(critic: Critic) -> list[np.ndarray]:
@@ -47,17 +47,21 @@ def assert_products(
     weights: np.ndarray | float = 1.0,
 ) -> None:
     """Every pair of heads, each to the accuracy of its own size; heads that share nothing have a block of zeros."""
-    heads = len(shares)
+    sets, heads = shares.shape[:2]
     gram = found.gram.reshape(heads, ROWS, heads, ROWS)
-    cross = found.cross.reshape(ROWS, heads, ROWS)
-    targets = sum(
-        share[:, None] * gradient
-        for draw, by_head in enumerate(at_targets)
-        for share, gradient in zip(shares[:, draw], by_head.jacobian, strict=True)
-    )
+    cross = found.cross.reshape(sets, ROWS, heads, ROWS)
+    targets = [
+        sum(
+            share[:, None] * gradient
+            for draw, by_head in enumerate(at_targets)
+            for share, gradient in zip(given[:, draw], by_head.jacobian, strict=True)
+        )
+        for given in shares
+    ]
     for g in range(heads):
         right = (weights * at_rows.jacobian[g]).T
-        assert_block(cross[:, g], targets @ right, f"targets, head {g}")
+        for number, own in enumerate(targets):
+            assert_block(cross[number, :, g], own @ right, f"targets {number}, head {g}")
         for h in range(heads):
             assert_block(gram[h, :, g], at_rows.jacobian[h] @ right, f"heads {h}, {g}")
 
@@ -130,7 +134,7 @@ def test_targets_without_a_share_are_left_out(name, critic):
     """One head for each target, and none at all for terminal transitions, as a clipped double Q has it."""
     at_rows, at_targets = gradients(name, random=True)
     shares = random_shares(CASES[name].heads, DRAWS)
-    largest = shares == shares.max(axis=0)
+    largest = shares == shares.max(axis=1)
     shares = shares * largest * (np.arange(ROWS) % 4 != 1)
     layers, preconditioner = critic.trace(*points(random=True)).layers, random_weights(critic)
     plain, weighed = kernel_blocks(layers, shares), kernel_blocks(layers, shares, preconditioner)
@@ -140,11 +144,25 @@ def test_targets_without_a_share_are_left_out(name, critic):
 
 
 @pytest.mark.parametrize("name", WITH_DRAWS, indirect=True, scope="module")
+def test_each_head_may_have_targets_of_its_own(name, critic):
+    """Each from itself alone, from all but itself, and one that never bootstraps."""
+    at_rows, at_targets = gradients(name, random=True)
+    heads = CASES[name].heads
+    parts = np.array([np.eye(heads), 1 - np.eye(heads), np.diag(np.arange(heads))])
+    layers, preconditioner = critic.trace(*points(random=True)).layers, random_weights(critic)
+    weights = np.concatenate([part.ravel() for part in preconditioner])
+    for part in parts:
+        shares = random_shares(heads, DRAWS) * part[:, :, None, None]
+        assert_products(kernel_blocks(layers, shares), at_rows, at_targets, shares)
+        assert_products(kernel_blocks(layers, shares, preconditioner), at_rows, at_targets, shares, weights)
+
+
+@pytest.mark.parametrize("name", WITH_DRAWS, indirect=True, scope="module")
 def test_where_no_target_counts_values_move_alone(name, critic):
     """Every transition terminal, or a discount of zero."""
     at_rows, at_targets = gradients(name, random=True)
     layers, preconditioner = critic.trace(*points(random=True)).layers, random_weights(critic)
-    nothing = np.zeros((CASES[name].heads, DRAWS, ROWS))
+    nothing = np.zeros((1, CASES[name].heads, DRAWS, ROWS))
     for found in (kernel_blocks(layers, nothing), kernel_blocks(layers, nothing, preconditioner)):
         assert not found.cross.any() and found.gram.any()
     assert_products(kernel_blocks(layers, nothing), at_rows, at_targets, nothing)
@@ -170,8 +188,8 @@ def test_kernels_do_not_depend_on_the_slice(size, value, layers, monkeypatch):
 
 def test_fewer_heads_are_the_leading_ones(layers):
     shares = random_shares(3)
-    shares[1:] = 0.0
-    first, every = kernel_blocks(layers, shares[:1]), kernel_blocks(layers, shares)
+    shares[:, 1:] = 0.0
+    first, every = kernel_blocks(layers, shares[:, :1]), kernel_blocks(layers, shares)
     np.testing.assert_allclose(first.gram, every.gram[:ROWS, :ROWS], rtol=1e-14, atol=1e-14)
     np.testing.assert_allclose(first.cross, every.cross[:, :ROWS], rtol=1e-14, atol=1e-14)
 

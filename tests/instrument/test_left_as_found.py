@@ -83,6 +83,18 @@ def test_a_module_made_in_inference_mode_is_read():
     assert without_seconds(found) == without_seconds(measure(torch_twin(6), transitions(), policy, discount=0.9))
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_module_that_spreads_its_rows_reads_as_the_plain_one(compiled):
+    module = torch_twin(6, 5)
+    inner: Any = torch.compile(module) if compiled else module
+    optimizer = torch.optim.SGD(module.parameters(), lr=1e-3)
+    plain, spread = (
+        measure(each, transitions(), policy, discount=0.9, optimizer=optimizer)
+        for each in (module, torch.nn.DataParallel(inner))
+    )
+    assert (spread.seem, spread.rate) == (plain.seem, plain.rate)
+
+
 def test_a_compiled_module_reads_as_the_plain_one():
     module = torch_twin(6, 5)
     compiled: Any = torch.compile(module, backend="eager")

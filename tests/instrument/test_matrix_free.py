@@ -36,11 +36,13 @@ def both_ways(name: str, shares_of: str, preconditioned: bool) -> tuple[Dynamics
     critic = open_critic(CASES[name].make())
     random = np.random.default_rng(3)
     used = 1 if shares_of == "first head" else CASES[name].heads
-    shares = random.uniform(0.2, 1, size=(used, points.draws, len(batch)))
+    shares = random.uniform(0.2, 1, size=(1, used, points.draws, len(batch)))
     if shares_of == "smaller head":
-        shares = shares * (shares == shares.min(axis=0)) * ~batch.terminals
+        shares = shares * (shares == shares.min(axis=1)) * ~batch.terminals
+    elif shares_of == "each head":
+        shares = shares * np.eye(used)[:, :, None, None]
     weights = [np.asarray(np.exp(random.normal(size=leaf.shape))) for leaf in critic.leaves] if preconditioned else None
-    dense = Dynamics(*kernel_blocks(critic.trace(*points.of_rows()).layers, shares, weights))
+    dense = Dynamics(*kernel_blocks(critic.trace(*points.of_rows()).layers, shares, weights), targets_each=len(shares))
     return dense, MatrixFreeKernels(critic, points, shares, weights)
 
 
@@ -57,7 +59,7 @@ def assert_same_products(dense: Dynamics, free: MatrixFreeKernels) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("shares_of", ["every head", "smaller head", "first head", "draws"])
+@pytest.mark.parametrize("shares_of", ["every head", "smaller head", "each head", "first head", "draws"])
 def test_products_are_those_of_the_matrices(name, shares_of):
     for preconditioned in (False, True):
         assert_same_products(*both_ways(name, shares_of, preconditioned))

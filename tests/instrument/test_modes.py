@@ -134,28 +134,30 @@ def test_a_real_optimizer_with_momentum_grows_at_the_rate():
 
 def stepped(cross: np.ndarray, gram: np.ndarray, state: State, target_rate: float, updates: int) -> np.ndarray:
     """Mean |q| over the updates of the block operator with rewards, one by one."""
-    q, live, averaged = state.values.ravel(), state.live, state.averaged
-    heads = len(state.values)
+    q, live, averaged = state.values.ravel(), state.live.ravel(), state.averaged.ravel()
+    sharing = len(q) // len(live)
     seen = []
     for _ in range(updates):
-        error = np.tile(state.rewards + (averaged if target_rate < 1 else live), heads) - q
+        targets = np.tile(averaged if target_rate < 1 else live, sharing)
+        error = np.tile(state.rewards, len(state.values)) + targets - q
         q, live = q + gram @ error, live + cross @ error
         averaged = (1 - target_rate) * averaged + target_rate * live
         seen.append(np.abs(q).mean())
     return np.array(seen)
 
 
-@given(seeds, st.sampled_from([1.0, 0.05, 0.005]), st.sampled_from([1, 2]))
+@given(seeds, st.sampled_from([1.0, 0.05, 0.005]), st.sampled_from([(1, 1), (2, 1), (2, 2)]))
 @settings(max_examples=30, deadline=None, derandomize=True)
-def test_the_flow_is_the_update_step_by_step(seed, target_rate, heads):
+def test_the_flow_is_the_update_step_by_step(seed, target_rate, heads_and_targets):
+    heads, targets_each = heads_and_targets
     random = np.random.default_rng(seed)
     size, step = 6, 2e-3
     cross, gram = kernels(seed, size * heads)
-    cross = cross[:size]
-    targets = random.normal(size=size)
+    cross = cross[: size * targets_each]
+    targets = random.normal(size=(targets_each, size))
     state = State(random.normal(size=(heads, size)), targets, targets, random.normal(size=size))
     seen = stepped(step * cross, step * gram, state, target_rate, 2048)
-    path = flow(Dynamics(cross, gram), state, step, Update(target_rate))
+    path = flow(Dynamics(cross, gram, targets_each=targets_each), state, step, Update(target_rate))
     before = np.abs(state.values).mean()
     for steps, growth_ in path[2:9]:
         assert growth_ == pytest.approx(np.log(seen[int(steps) - 1] / before), abs=0.02)
@@ -163,7 +165,8 @@ def test_the_flow_is_the_update_step_by_step(seed, target_rate, heads):
 
 def test_the_flow_ends_where_numbers_do():
     cross, gram = kernels(0)
-    state = State(np.ones((1, 6)), np.ones(6), np.ones(6), np.ones(6))
+    state = State(np.ones((1, 6)), np.ones((1, 6)), np.ones((1, 6)), np.ones(6))
     path = flow(Dynamics(50 * cross, gram), state, 1.0, Update())
     assert all(growth_ < 30 for _, growth_ in path) and len(path) < 14
-    assert flow(Dynamics(cross, gram), State(np.zeros((1, 6)), np.ones(6), np.ones(6), np.ones(6)), 1.0, Update()) == ()
+    empty = State(np.zeros((1, 6)), np.ones((1, 6)), np.ones((1, 6)), np.ones(6))
+    assert flow(Dynamics(cross, gram), empty, 1.0, Update()) == ()

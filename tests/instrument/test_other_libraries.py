@@ -162,7 +162,7 @@ def points() -> Points:
 @pytest.fixture(scope="module")
 def shares(columns: Columns) -> np.ndarray:
     """What every head gives to every target; none is zero."""
-    return np.random.default_rng(0).uniform(0.5, 1, size=(len(columns.networks), 1, ROWS))
+    return np.random.default_rng(0).uniform(0.5, 1, size=(1, len(columns.networks), 1, ROWS))
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +191,7 @@ def test_curvlinops_agrees(blocks: KernelBlocks, shares: np.ndarray, columns: Co
 def assert_same(found: KernelBlocks, wanted: np.ndarray, shares: np.ndarray) -> None:
     """``wanted``: (heads, points, heads, points) between all points."""
     among_rows = wanted[:, :ROWS, :, :ROWS].reshape(found.gram.shape)
-    from_targets = np.einsum("hi,higj->igj", shares[:, 0], wanted[:, ROWS:, :, :ROWS]).reshape(found.cross.shape)
+    from_targets = np.einsum("hi,higj->igj", shares[0, :, 0], wanted[:, ROWS:, :, :ROWS]).reshape(found.cross.shape)
     for block, reference in ((found.gram, among_rows), (found.cross, from_targets)):
         assert np.linalg.norm(block - reference) <= AGREEMENT * np.linalg.norm(reference)
 

@@ -32,6 +32,14 @@ def test_memory_decides(preconditioned):
     assert "within" in fits.reason and "beyond" in not_quite.reason
 
 
+def test_traces_count_in_the_precision_that_they_are_kept_in():
+    """Too many for all points at once, they are gathered in single precision, with the kernels."""
+    large = replace(SMALL, rows=10_000, heads=1, memory=2**31, trace_bytes=8_400)
+    needed = 5 * 4 * 10_000**2 + 4_200 * 20_000
+    fits, not_quite = (plan(replace(large, memory=memory), False) for memory in (needed, needed - 1))
+    assert (fits.method, fits.precision, not_quite.method) == ("dense", "float32", "matrix-free")
+
+
 def test_operations_decide():
     """Entry by entry grows with the square of the rows, products with their number."""
     few, many = (replace(SMALL, rows=rows, heads=1, memory=2**50) for rows in (1_000, 10_000))

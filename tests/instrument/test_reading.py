@@ -54,7 +54,7 @@ def test_a_reading_is_what_the_formulas_say(name):
 
 @pytest.mark.parametrize("name", ["two layers", "LayerNorm before ReLU", "torch heads on one trunk"])
 @pytest.mark.parametrize("mask_terminals", [True, False])
-@pytest.mark.parametrize("heads", ["coupled", "first", "mean"])
+@pytest.mark.parametrize("heads", ["coupled", "first", "mean", "own"])
 @pytest.mark.parametrize("random", [False, True])
 def test_heads_terminals_and_draws_enter_as_stated(name, heads, mask_terminals, random):
     reading = measure(
@@ -102,6 +102,26 @@ def test_a_critic_with_two_equal_heads_reads_as_one(heads: Heads):
     assert two.seem == pytest.approx(one.seem, rel=1e-9)
     assert two.rate == pytest.approx(one.rate, rel=1e-6)
     assert (two.q_mean, two.q_max) == (pytest.approx(one.q_mean), one.q_max)
+
+
+@pytest.mark.parametrize("memory", [2**31, 1])
+def test_heads_that_are_their_own_targets_read_as_each_alone(memory):
+    """Separate networks: the eigenvalues of both together are those of each."""
+    critic = CASES["torch twin"].make()
+    options: dict[str, Any] = {"discount": DISCOUNT, "learning_rate": LEARNING_RATE, "target_rate": 0.1}
+    both = measure(critic, transitions(), policy, heads="own", memory=memory, leading=3, **options)
+    alone = []
+    for network in critic.networks:
+        one = CASES["torch"].make()
+        one.networks[0] = network
+        alone.append(measure(one, transitions(), policy, leading=3, **options))
+    assert both.heads == "own"
+    assert both.seem == pytest.approx(max(one.seem for one in alone), rel=1e-8)
+    assert both.rate == pytest.approx(max(one.rate for one in alone), rel=1e-6)
+    assert both.q_mean == pytest.approx(sum(one.q_mean for one in alone) / 2)
+    if memory > 1:
+        together = sorted((pair[0] for one in alone for pair in one.leading), reverse=True)
+        np.testing.assert_allclose([real for real, _ in both.leading], together[:3], rtol=1e-7)
 
 
 @pytest.mark.parametrize("count", [0, 1, 5, 100])

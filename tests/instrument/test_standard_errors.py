@@ -15,7 +15,7 @@ from seemrl.instrument.growth import growth
 from seemrl.instrument.measure import _normalized_error, measure
 from seemrl.instrument.modes import Update
 from seemrl.instrument.sampling import influence_error, left_out_changes, left_out_error
-from seemrl.instrument.spectrum import spectrum
+from seemrl.instrument.spectrum import eigenvectors, spectrum
 
 STEP = 0.02
 SLOW = 0.1
@@ -165,7 +165,7 @@ def test_leaving_a_row_out_moves_an_eigenvalue_that_stands_alone_as_deleting_it_
     """To first order: one row of sixty changes little, and what is left is of the square of that."""
     A = one_growing_mode(seed).matrix
     value = np.linalg.eigvals(A).real.max()
-    found = left_out_changes(A - value * np.eye(60), -np.eye(60), 60)
+    found = left_out_changes(A - value * np.eye(60), -np.eye(60), 60, eigenvectors(A, complex(value)))
     assert found is not None
     kept = [np.flatnonzero(np.arange(60) != row) for row in range(60)]
     wanted = np.array([np.linalg.eigvals(A[np.ix_(own, own)]).real.max() - value for own in kept])
@@ -186,6 +186,16 @@ def test_leaving_a_row_out_moves_the_rate_as_deleting_it_does(target_rate):
 def test_both_heads_of_a_row_are_left_out_together():
     one = large_dynamics(2, rows=60)
     two = Dynamics(np.tile(one.cross, 2) / 2, np.tile(one.gram, (2, 2)) / 2)
+    by_head = [growth(part, STEP, Update()).left_out for part in (one, two)]
+    np.testing.assert_allclose(np.asarray(by_head[1]), np.asarray(by_head[0]), rtol=1e-6, atol=1e-12)
+
+
+def test_heads_with_targets_of_their_own_are_left_out_together_too():
+    """Of two heads that do not know of each other, the slower one says nothing of the rate."""
+    one, zeros = one_growing_mode(3), np.zeros((60, 60))
+    cross, gram = (np.block([[part, zeros], [zeros, part / 2]]) for part in (one.cross, one.gram))
+    two = Dynamics(cross, gram, targets_each=2)
+    assert two.rows == one.rows
     by_head = [growth(part, STEP, Update()).left_out for part in (one, two)]
     np.testing.assert_allclose(np.asarray(by_head[1]), np.asarray(by_head[0]), rtol=1e-6, atol=1e-12)
 

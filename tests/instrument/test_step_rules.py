@@ -65,6 +65,19 @@ OPTAX: dict[str, Callable[[], optax.GradientTransformation]] = {
     ),
     "adamw": lambda: optax.inject_hyperparams(optax.adamw)(learning_rate=LEARNING_RATE, b1=0.0, weight_decay=0.0),
     "rmsprop": lambda: optax.inject_hyperparams(optax.rmsprop)(learning_rate=LEARNING_RATE, eps=1e-3),
+    "centered rmsprop": lambda: optax.inject_hyperparams(optax.rmsprop)(
+        learning_rate=LEARNING_RATE, eps=1e-3, centered=True
+    ),
+    "amsgrad": lambda: optax.inject_hyperparams(optax.amsgrad)(learning_rate=LEARNING_RATE, b1=0.0, b2=0.9),
+    "adamw without decay of vectors": lambda: optax.inject_hyperparams(optax.adamw, static_args="mask")(
+        learning_rate=LEARNING_RATE,
+        b1=0.0,
+        weight_decay=0.0,
+        mask=lambda tree: jax.tree.map(lambda x: x.ndim > 1, tree),
+    ),
+    "adam where finite": lambda: optax.apply_if_finite(
+        optax.inject_hyperparams(optax.adam)(learning_rate=LEARNING_RATE, b1=0.0), 3
+    ),
     "clipped adam": lambda: optax.chain(
         optax.clip_by_global_norm(1e9), optax.inject_hyperparams(optax.adam)(learning_rate=LEARNING_RATE, b1=0.0)
     ),
@@ -131,14 +144,26 @@ def test_momentum_of_optax_sgd_is_folded_into_the_learning_rate(nesterov):
     [
         (optax.lion, "ScaleByLionState"),
         (optax.adagrad, "ScaleByRssState"),
-        (lambda rate: optax.rmsprop(rate, centered=True), "ScaleByRStdDevState"),
-        (lambda rate: optax.amsgrad(rate), "ScaleByAmsgradState"),
+        (lambda rate: optax.MultiSteps(optax.adam(rate), 2), "MultiStepsState"),
     ],
 )
 def test_an_optax_rule_that_is_not_known_is_refused(make, says):
     state = make(LEARNING_RATE).init(jnp.zeros(3))
-    with pytest.raises(InputError, match=f"^optimizer: {says} is not supported; SGD, Adam, AdamW and RMSProp are$"):
+    with pytest.raises(InputError, match=f"^optimizer: {says} is not supported; SGD, Adam, AdamW and RMSprop are$"):
         read_optax(state, [np.zeros(3)], LEARNING_RATE)
+
+
+def test_two_scales_are_refused():
+    state = optax.chain(optax.scale_by_adam(), optax.scale_by_rms()).init(jnp.zeros(3))
+    with pytest.raises(InputError, match=r"^optimizer: this optax state scales its steps twice"):
+        read_optax(state, [np.zeros(3)], LEARNING_RATE)
+
+
+def test_a_scale_of_some_parameters_alone_is_refused():
+    rule = optax.masked(optax.scale_by_adam(), {"first": True, "second": False})
+    state = rule.init({"first": jnp.zeros(3), "second": jnp.zeros(2)})
+    with pytest.raises(InputError, match=r"^optimizer: its second moments do not match the critic's parameters"):
+        read_optax(state, [np.zeros(3), np.zeros(2)], LEARNING_RATE)
 
 
 def test_momentum_of_unknown_size_is_refused():

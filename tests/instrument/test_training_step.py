@@ -37,7 +37,7 @@ def dynamics_of(critic: Any, next_actions: np.ndarray, preconditioner: Any = Non
         np.concatenate([BATCH.actions, next_actions]),
     )
     values = opened(*points)
-    shares = (head_selection("coupled", values[:, ROWS:]) * BOOTSTRAP)[:, None]
+    shares = (head_selection("coupled", values[:, ROWS:]) * BOOTSTRAP)[:, :, None]
     return Dynamics(*kernel_blocks(opened.trace(*points).layers, shares, preconditioner))
 
 
@@ -101,7 +101,7 @@ def state_of(agent: TD3BC, chosen: np.ndarray) -> np.ndarray:
 
 def chosen_heads(agent: TD3BC) -> np.ndarray:
     points = jnp.asarray(BATCH.next_observations), agent.target_actor(jnp.asarray(BATCH.next_observations))
-    return head_selection("coupled", np.asarray(agent.critic(*points)))
+    return head_selection("coupled", np.asarray(agent.critic(*points)))[0]
 
 
 @pytest.mark.parametrize("norm", ["none", "layer"])

@@ -72,6 +72,8 @@ def _validated(name: str, value: object) -> np.ndarray:
         wanted = 2
     if array.ndim != wanted:
         shape = "(rows,)" if wanted == 1 else "(rows, size)"
+        if name == "actions":
+            shape += "; the indices of a discrete critic as integers, (rows,)"
         raise InputError(f"batch: {name} has shape {array.shape}; give {shape}")
     array = array.astype(np.float64)
     bad = np.flatnonzero(~np.isfinite(array).all(axis=tuple(range(1, array.ndim))))

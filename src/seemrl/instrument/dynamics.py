@@ -13,8 +13,8 @@ from jaxtyping import Float
 
 from seemrl.instrument.spectrum import Columns
 
-Heads = Literal["coupled", "first", "mean"]
-"""Which heads form the target: the smaller one (clipped double Q), the first alone, or their mean."""
+Heads = Literal["coupled", "first", "mean", "own"]
+"""Which heads form the target: the smaller one (clipped double Q), the first alone, their mean, or each its own."""
 
 
 @runtime_checkable
@@ -45,14 +45,16 @@ class Dynamics:
     """The two parts of A, entry by entry; heads in order.
 
     Attributes:
-        cross: gamma (1-d) S G(X*, X): how each row's target moves, the same for every head.
+        cross: gamma (1-d) S G(X*, X): how each row's target moves, once for all heads or head after head.
         gram: G(X, X): how each row's value moves.
         scale: what both were divided by, so that they fit their precision.
+        targets_each: targets of a row: 1, which the heads share, or one for each head.
     """
 
-    cross: Float[np.ndarray, "rows n"]
+    cross: Float[np.ndarray, "targets n"]
     gram: Float[np.ndarray, "n n"]
     scale: float = 1.0
+    targets_each: int = 1
 
     @property
     def size(self) -> int:
@@ -62,36 +64,36 @@ class Dynamics:
     @property
     def rows(self) -> int:
         """Transitions."""
-        return len(self.cross)
+        return len(self.cross) // self.targets_each
 
     @property
-    def heads(self) -> int:
-        """How many there are."""
+    def sharing(self) -> int:
+        """Heads that share one target."""
         return len(self.gram) // len(self.cross)
 
     @property
     def matrix(self) -> Float[np.ndarray, "n n"]:
         """The self-excitation matrix A over ``scale``; NaN where both parts have overflowed."""
         with np.errstate(invalid="ignore"):
-            by_head = self.cross[None] - self.gram.reshape(self.heads, *self.cross.shape)
+            by_head = self.cross[None] - self.gram.reshape(self.sharing, *self.cross.shape)
         return by_head.reshape(self.gram.shape)
 
     @property
     def targets(self) -> Float[np.ndarray, "n n"]:
-        """How each head's target moves: ``cross`` once for every head."""
-        return np.tile(self.cross, (self.heads, 1))
+        """How each head's target moves: ``cross`` once for every head that shares it."""
+        return np.tile(self.cross, (self.sharing, 1))
 
     def times(self, vectors: Columns, of_cross: float, of_gram: float) -> Columns:
         """(of_cross * cross + of_gram * gram) times the columns."""
         own = vectors.astype(self.gram.dtype, copy=False)
         found = of_gram * (self.gram @ own) if of_gram else np.zeros_like(own)
-        return found + np.tile(of_cross * (self.cross @ own), (self.heads, 1)) if of_cross else found
+        return found + np.tile(of_cross * (self.cross @ own), (self.sharing, 1)) if of_cross else found
 
     def transposed(self, vectors: Columns, of_cross: float, of_gram: float) -> Columns:
         """The transpose of that times the columns; gram is symmetric."""
         own = vectors.astype(self.gram.dtype, copy=False)
         found = of_gram * (self.gram @ own) if of_gram else np.zeros_like(own)
-        summed = own.reshape(self.heads, len(self.cross), -1).sum(axis=0)
+        summed = own.reshape(self.sharing, len(self.cross), -1).sum(axis=0)
         return found + of_cross * (self.cross.T @ summed) if of_cross else found
 
 
@@ -118,9 +120,12 @@ class Combination:
 
 
 def head_selection(
-    heads: Heads, target_values: Float[np.ndarray, "heads targets"]
-) -> Float[np.ndarray, "heads targets"]:
-    """Weight of each head in each target; target_values are the target critic's values at X*."""
+    heads: Heads, target_values: Float[np.ndarray, "heads points"]
+) -> Float[np.ndarray, "sets heads points"]:
+    """Weight of each head in each target, for all heads' targets or those of each; given the target critic's values."""
+    count, points = target_values.shape
+    if heads == "own":
+        return np.broadcast_to(np.eye(count)[:, :, None], (count, count, points))
     if heads == "mean":
-        return np.full_like(target_values, 1 / len(target_values))
-    return np.eye(len(target_values))[np.argmin(target_values, axis=0)].T
+        return np.full((1, count, points), 1 / count)
+    return np.eye(count)[np.argmin(target_values, axis=0)].T[None]

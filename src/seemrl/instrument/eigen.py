@@ -23,15 +23,28 @@ def by_falling_real_part(values: Inexact[np.ndarray, " n"]) -> Inexact[np.ndarra
 
 def eigenvectors(matrix: Inexact[np.ndarray, "n n"], value: complex) -> tuple[np.ndarray, np.ndarray]:
     """Right and left eigenvector of a known eigenvalue, by inverse iteration with one inverse."""
-    size = len(matrix)
-    scale = max(float(np.abs(matrix).max(initial=0.0)), abs(value))
-    scale = scale if scale > 1e-100 else 1.0  # every vector is an eigenvector of zeros
-    shift = value + 1e-13 * scale * size  # next to the eigenvalue, so that the inverse exists
-    inverse = np.linalg.inv(matrix - (shift if value.imag else shift.real) * np.eye(size))
-    right = left = unit(np.random.default_rng(_SEED).standard_normal(size))
+    inverse = np.linalg.inv(_beside(matrix, value))
+    right = left = unit(np.random.default_rng(_SEED).standard_normal(len(matrix)))
     for _ in range(3):
         right, left = unit(inverse @ right), unit(inverse.conj().T @ left)
     return right, left
+
+
+def refined(
+    singular: Inexact[np.ndarray, "n n"], right: Inexact[np.ndarray, " n"], left: Inexact[np.ndarray, " n"]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Both null vectors of a matrix that is nearly singular, from vectors near them: one step of inverse iteration."""
+    near = _beside(singular, 0j)
+    return unit(np.linalg.solve(near, right)), unit(np.linalg.solve(near.conj().T, left))
+
+
+def _beside(matrix: Inexact[np.ndarray, "n n"], value: complex) -> Inexact[np.ndarray, "n n"]:
+    """The matrix less a number next to its eigenvalue, so that the inverse exists."""
+    size = len(matrix)
+    scale = max(float(np.abs(matrix).max(initial=0.0)), abs(value))
+    scale = scale if scale > 1e-100 else 1.0  # every vector is an eigenvector of zeros
+    shift = value + 1e-13 * scale * size
+    return matrix - (shift if value.imag else shift.real) * np.eye(size)
 
 
 def unit(vector: Inexact[np.ndarray, " n"]) -> Inexact[np.ndarray, " n"]:

@@ -9,6 +9,7 @@ now on, and time in critic updates,
 
 Stiff modes, which oscillate in the discrete update and are damped by the optimizer's adaptation, simply decay here: one
 step of an L-stable diagonally implicit Runge-Kutta method of second order (Alexander 1977), squared again and again.
+p stands once for all heads that share their targets.
 """
 
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ Path = tuple[tuple[float, float], ...]
 
 _FIRST_STEP = 4.0  # critic updates of the step that is squared
 _DOUBLINGS = 14  # 65,536 updates
+_SQUARINGS = 10  # of the matrix; from there on the vector alone takes so many steps
 _FARTHEST = 30.0  # growth of log mean |Q| beyond which nothing more is learnt
 _GAMMA = 1 - 2**-0.5
 
@@ -34,14 +36,14 @@ class State:
 
     Attributes:
         values: of every head at the rows' own points.
-        live: what the live critic contributes to each row's target, gamma (1 - d) f(x*).
+        live: what the live critic contributes to each row's target, gamma (1 - d) f(x*); for all heads or each of them.
         averaged: what the target critic contributes.
         rewards: of each row.
     """
 
     values: Float[np.ndarray, "heads rows"]
-    live: Float[np.ndarray, " rows"]
-    averaged: Float[np.ndarray, " rows"]
+    live: Float[np.ndarray, "sets rows"]
+    averaged: Float[np.ndarray, "sets rows"]
     rewards: Float[np.ndarray, " rows"]
 
     @property
@@ -72,9 +74,15 @@ def flow(kernels: Dynamics, state: State, step_size: float, update: Update) -> P
         if not np.isfinite(matrix).all():
             return ()
         advance = _implicit_step(matrix, _FIRST_STEP)
+        ahead = start
         for doubling in range(1, _DOUBLINGS + 1):
-            advance = advance @ advance
-            after = float(np.abs(values + gram @ (advance @ start)[:size]).mean())
+            if doubling <= _SQUARINGS:
+                advance = advance @ advance
+                ahead = advance @ start
+            else:
+                for _ in range(2 ** (doubling - _SQUARINGS - 1)):
+                    ahead = advance @ ahead
+            after = float(np.abs(values + gram @ ahead[:size]).mean())
             if not 0 < after < before * np.exp(_FARTHEST):
                 break
             path.append((_FIRST_STEP * 2**doubling, float(np.log(after / before))))
@@ -83,26 +91,26 @@ def flow(kernels: Dynamics, state: State, step_size: float, update: Update) -> P
 
 def _equation(cross: np.ndarray, gram: np.ndarray, state: State, update: Update) -> tuple[np.ndarray, np.ndarray]:
     """M and x0 of dx/dt = M x, x = (s, p, 1); p is missing where the target is the live critic."""
-    heads, size = len(state.values), len(gram)
-    own = np.tile(state.rewards, heads) - state.values.ravel()
-    cross, averaged = np.tile(cross, (heads, 1)), np.tile(state.averaged, heads)
+    size, targets = len(gram), len(cross)
+    own = (state.rewards - state.values).ravel()
+    live, averaged = state.live.ravel(), state.averaged.ravel()
+    sharing = size // targets
     if update.target_rate == 1.0:
         matrix = np.zeros((size + 1, size + 1))
-        matrix[:-1, :-1] = cross - gram
-        matrix[:-1, -1] = own + averaged
+        matrix[:-1, :-1] = np.tile(cross, (sharing, 1)) - gram
+        matrix[:-1, -1] = own + np.tile(averaged, sharing)
         return matrix, np.append(np.zeros(size), 1.0)
     rate = update.target_rate / update.target_period
-    matrix = np.zeros((2 * size + 1, 2 * size + 1))
+    matrix = np.zeros((size + targets + 1, size + targets + 1))
     matrix[:size, :size] = -gram
-    matrix[:size, size:-1] = np.eye(size)
+    matrix[:size, size:-1] = np.tile(np.eye(targets), (sharing, 1))
     matrix[size:-1, :size] = rate * cross
-    matrix[size:-1, size:-1] = -rate * np.eye(size)
-    matrix[:-1, -1] = np.concatenate([own, rate * np.tile(state.live, heads)])
+    matrix[size:-1, size:-1] = -rate * np.eye(targets)
+    matrix[:-1, -1] = np.concatenate([own, rate * live])
     return matrix, np.concatenate([np.zeros(size), averaged, [1.0]])
 
 
 def _implicit_step(matrix: np.ndarray, step: float) -> np.ndarray:
-    """The method's stability function of step * M: (1 + (1 - 2g) z) / (1 - g z)^2, g = 1 - 1/sqrt(2)."""
-    identity = np.eye(len(matrix))
-    inverse = np.linalg.inv(identity - _GAMMA * step * matrix)
-    return inverse @ inverse @ (identity + (1 - 2 * _GAMMA) * step * matrix)
+    """The method's stability function of step * M, (1 + (1 - 2g) z) / (1 - g z)^2 with g = 1 - 1/sqrt(2), in parts."""
+    inverse = np.linalg.inv(np.eye(len(matrix)) - _GAMMA * step * matrix)
+    return (1 + 2**0.5) * inverse @ inverse - 2**0.5 * inverse

@@ -65,7 +65,7 @@ def growth(kernels: Kernels, step_size: float, update: Update) -> Growth:
             f"rate: it does not settle with {LARGEST_BASIS} vectors; measure fewer rows, or allow more memory"
         )
     cross, gram = (np.asarray(step * part, np.float64) for part in (kernels.targets, kernels.gram))
-    mode = Mode.fastest(cross, gram, update)
+    mode = Mode.fastest(cross, gram, update, kernels.sharing)
     if mode is None:
         return Growth(-np.inf, -np.inf)
     left_out = mode.left_out(kernels.rows) if kernels.size <= LARGEST_DENSE else None

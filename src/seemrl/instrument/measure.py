@@ -12,7 +12,7 @@ from seemrl.instrument.batch import Batch
 from seemrl.instrument.dynamics import Combination, Dynamics, Heads, Kernels
 from seemrl.instrument.flow import State, flow
 from seemrl.instrument.growth import Growth, growth, growth_without_averaging
-from seemrl.instrument.kernels import Critic, open_critic
+from seemrl.instrument.kernels import Critic, asked, open_critic
 from seemrl.instrument.modes import Update
 from seemrl.instrument.points import Points, Policy
 from seemrl.instrument.reading import Reading, pack_fingerprint
@@ -55,7 +55,7 @@ def measure(
             Discrete: indices (N,), or "greedy" for the action of largest value to the target critic.
         discount: gamma, in [0, 1].
         heads: "coupled" for targets from the smaller head, "first" for the first head alone (the paper's reading),
-            "mean" for targets from the heads' mean.
+            "mean" for targets from the heads' mean, "own" where each head bootstraps from itself.
         mask_terminals: no bootstrap at terminal transitions; False for parity with the paper's reading.
         learning_rate: the critic's step size; read from ``optimizer`` if that knows it.
         loss_scale: factor before the mean squared error's gradient: 2 for mean MSE per head, 1 for half of it.
@@ -139,9 +139,21 @@ def measure(
 
 
 def greedy_policy(target: Critic, heads: Heads) -> Policy:
-    """The action that the target values most: by its smaller head, its first, or their mean."""
+    """The action that the target values most: by its smaller head, its first, or their mean.
+
+    Raises:
+        InputError: each head has its own target, and with it an action of its own.
+    """
+    if heads == "own":
+        raise InputError("policy: greedy has no one action where heads are their own targets; give next actions")
     reduced = {"coupled": lambda q: q.min(axis=0), "first": lambda q: q[0], "mean": lambda q: q.mean(axis=0)}[heads]
-    return lambda next_observations: np.argmax(reduced(target.action_values(next_observations)), axis=1)
+
+    def greedy(next_observations: np.ndarray) -> np.ndarray:
+        with asked("critic", next_observations):
+            values = target.action_values(next_observations)
+        return np.argmax(reduced(values), axis=1)
+
+    return greedy
 
 
 def _check_indices(points: Points, critic: Critic) -> None:
@@ -201,14 +213,14 @@ def _update_numbers(moved: Kernels, mode: Growth, state: State, step_size: float
 
 def _left_out(plain: Kernels, found: Spectrum) -> np.ndarray | None:
     """Change of the rightmost eigenvalue when each row is left out, where the matrix is small enough to ask."""
-    if not isinstance(plain, Dynamics) or plain.size > LARGEST_DENSE or found.norm == 0:
+    if not isinstance(plain, Dynamics) or found.vectors is None or plain.size > LARGEST_DENSE:
         return None
     size = found.norm / plain.scale
     values = found.eigenvalues / found.norm
     first = complex(values[0])
     identity = np.eye(plain.size)
     singular = plain.matrix / size - (first if first.imag else first.real) * identity
-    changes = left_out_changes(singular, -identity, plain.rows)
+    changes = left_out_changes(singular, -identity, plain.rows, found.vectors)
     if changes is None:
         return None
     distance = first.real - values.real[values.real < first.real].max(initial=-np.inf)

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Inexact
 
+from seemrl.instrument.eigen import eigenvalues, eigenvectors, refined
 from seemrl.instrument.sampling import left_out_changes
-from seemrl.instrument.spectrum import eigenvalues, eigenvectors
 
 SLOW_TURN = 0.1  # radians per target update: a period of at least 60 updates
 _VANISHED = 1e-6  # |z| of a mode that is gone at once, and has no angle to speak of
@@ -103,13 +103,19 @@ class Mode:
     oscillating: float
 
     @classmethod
-    def fastest(cls, cross: np.ndarray, gram: np.ndarray, update: Update) -> "Mode | None":
+    def fastest(cls, cross: np.ndarray, gram: np.ndarray, update: Update, sharing: int = 1) -> "Mode | None":
         """The fastest mode that turns slowly, or None; both kernels times the step, on a basis.
 
         With momentum it is the fastest of those that `leading` names, each followed from no momentum to its own.
+
+        Args:
+            cross: how targets move, for every value.
+            gram: how values move.
+            update: what else belongs to an update.
+            sharing: heads that share each target: so often, ``cross`` repeats itself.
         """
         plain = Update(update.target_rate, update.target_period)
-        modes = eigenvalues(_reduced_step(cross, gram, update.target_rate))
+        modes = eigenvalues(_reduced_step(cross, gram, update.target_rate, sharing))
         first = leading(modes, update)
         if not first:
             return None
@@ -142,7 +148,7 @@ class Mode:
         )
         if not self.z.imag:
             singular, slope = np.real(singular), np.real(slope)
-        changes = left_out_changes(singular, slope, rows)
+        changes = left_out_changes(singular, slope, rows, (self.right, self.left))
         distance = self.z.real - self.following
         return None if changes is None else np.clip(changes, -distance, distance) / self.z.real
 
@@ -231,7 +237,7 @@ def _with_momentum(
         if found is None:
             break
         before, z = z, complex(found.real) if abs(found.imag) <= 1e-12 * abs(found) else found
-        right, left = _vectors(cross, gram, update, z)
+        right, left = refined(_operator(cross, gram, update, z), right, left)
         if abs(z - before) <= _STILL * abs(z):
             break
     return z, right, left
@@ -274,8 +280,8 @@ def one_step(
     )
 
 
-def _reduced_step(cross: np.ndarray, gram: np.ndarray, target_rate: float) -> np.ndarray:
-    """`one_step` without its n modes that stand still (q = p' = p).
+def _reduced_step(cross: np.ndarray, gram: np.ndarray, target_rate: float, sharing: int = 1) -> np.ndarray:
+    """`one_step` without its modes that stand still (q = p' = p), and with one p for heads that share their targets.
 
     q and p' move by gram and cross times the same vectors p - q; with s their sum so far, q = gram s and p' = cross s:
 
@@ -284,6 +290,7 @@ def _reduced_step(cross: np.ndarray, gram: np.ndarray, target_rate: float) -> np
     """
     if target_rate == 1.0:
         return one_step(cross, gram, 1.0)
-    identity, tau = np.eye(len(gram)), target_rate
-    left = identity - gram
-    return np.block([[left, identity], [tau * cross @ left, (1 - tau) * identity + tau * cross]])
+    tau, targets = target_rate, len(cross) // sharing
+    cross, given = cross[:targets], np.tile(np.eye(targets), (sharing, 1))
+    left = np.eye(len(gram)) - gram
+    return np.block([[left, given], [tau * cross @ left, (1 - tau) * np.eye(targets) + tau * cross @ given]])

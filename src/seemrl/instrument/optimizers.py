@@ -28,7 +28,9 @@ class StepRule:
 
 
 def read_optax(state: Any, leaves: Sequence[np.ndarray], learning_rate: float | None) -> StepRule:
-    """The step rule of an optax state: SGD, or Adam, AdamW, RMSProp by their second moments; weight decay is left out.
+    """The step rule of an optax state: SGD, or Adam, AMSGrad, AdamW, RMSprop (centered too) by their second moments.
+
+    Weight decay is left out.
 
     Learning rate, momentum, ``b1``, ``b2`` and ``eps`` are read where ``optax.inject_hyperparams`` keeps them in the
     state; otherwise the learning rate must be given and optax's defaults are taken for ``b1``, ``b2`` and ``eps``.
@@ -36,13 +38,11 @@ def read_optax(state: Any, leaves: Sequence[np.ndarray], learning_rate: float | 
     Raises:
         InputError: another rule, no learning rate or momentum is known, or the moments are not the critic's.
     """
-    import jax
-
     nodes = {type(node).__name__: node for node in _walk(state)}
     unknown = next((kind for kind in nodes if kind not in (*_WITHOUT_SCALE, "TraceState", *_SCALES)), None)
     if unknown is not None or not nodes:
-        found = unknown or type(state).__name__
-        raise InputError(f"optimizer: {found} is not supported; SGD, Adam, AdamW and RMSProp are")
+        hint = "" if isinstance(state, tuple) and not hasattr(state, "init") else "; pass the optax state"
+        raise InputError(f"optimizer: {unknown or type(state).__name__} is {_UNSUPPORTED}{hint}")
     settings = {name: float(value) for node in nodes.values() for name, value in _hyperparameters(node).items()}
     rate = learning_rate if learning_rate is not None else settings.get("learning_rate")
     if rate is None:
@@ -60,18 +60,35 @@ def read_optax(state: Any, leaves: Sequence[np.ndarray], learning_rate: float | 
     rate /= 1 - momentum
     if scale is None:
         return StepRule(rate, None, momentum)
-    moments = [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(scale.nu)]
+    if sum(type(node).__name__ in _SCALES for node in _walk(state)) > 1:
+        raise InputError("optimizer: this optax state scales its steps twice; pass the state of the critic's own rule")
+    moments = _leaves(scale.nu)
     if [moment.shape for moment in moments] != [leaf.shape for leaf in leaves]:
         raise InputError(
             "optimizer: its second moments do not match the critic's parameters; pass the critic's own state"
         )
-    if hasattr(scale, "mu"):
+    if type(scale).__name__ in _ADAMS:
         momentum = settings.get("b1", 0.9)
     return StepRule(rate, _optax_diagonal(scale, moments, settings), momentum)
 
 
-_WITHOUT_SCALE = {"EmptyState", "ScaleByScheduleState", "InjectHyperparamsState", "InjectStatefulHyperparamsState"}
-_SCALES = ("ScaleByAdamState", "ScaleByRmsState")
+_UNSUPPORTED = "not supported; SGD, Adam, AdamW and RMSprop are"
+_WITHOUT_SCALE = {
+    "EmptyState",
+    "ScaleByScheduleState",
+    "InjectHyperparamsState",
+    "InjectStatefulHyperparamsState",
+    "MaskedState",  # of weight decay, mostly; a scale that leaves parameters out does not have all moments
+    "ApplyIfFiniteState",
+}
+_ADAMS = ("ScaleByAdamState", "ScaleByAmsgradState")
+_SCALES = (*_ADAMS, "ScaleByRmsState", "ScaleByRStdDevState")
+
+
+def _leaves(tree: Any) -> list[np.ndarray]:
+    import jax
+
+    return [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(tree)]
 
 
 def _walk(node: Any) -> list[Any]:
@@ -88,14 +105,20 @@ def _hyperparameters(node: Any) -> dict[str, Any]:
 
 def _optax_diagonal(scale: Any, moments: list[np.ndarray], settings: dict[str, float]) -> list[np.ndarray]:
     epsilon = settings.get("eps", 1e-8)
-    if type(scale).__name__ == "ScaleByRmsState":
+    if type(scale).__name__ not in _ADAMS:
         if not any(moment.any() for moment in moments):
             raise InputError(NO_STEP)
+        if type(scale).__name__ == "ScaleByRStdDevState":
+            moments = [
+                np.maximum(moment - mean**2, 0.0) for moment, mean in zip(moments, _leaves(scale.mu), strict=True)
+            ]
         return [np.asarray(1 / np.sqrt(moment + epsilon)) for moment in moments]  # eps_in_sqrt, optax's default
     if int(scale.count) == 0:
         raise InputError(NO_STEP)
-    correction = 1 - settings.get("b2", 0.999) ** int(scale.count)
     inside = settings.get("eps_root", 0.0)
+    if type(scale).__name__ == "ScaleByAmsgradState":  # the largest so far of corrected moments
+        return [np.asarray(1 / (np.sqrt(moment + inside) + epsilon)) for moment in _leaves(scale.nu_max)]
+    correction = 1 - settings.get("b2", 0.999) ** int(scale.count)
     return [np.asarray(1 / (np.sqrt(moment / correction + inside) + epsilon)) for moment in moments]
 
 
@@ -106,8 +129,10 @@ def read_torch(optimizer: Any, parameters: Sequence[Any], learning_rate: float |
         InputError: another optimizer, parameters it does not own or that have different settings, or no step taken.
     """
     name = type(optimizer).__name__
+    if not hasattr(optimizer, "param_groups"):
+        raise InputError(f"optimizer: a {name} is no torch optimizer; pass the object whose step() trains the critic")
     if name not in ("SGD", "Adam", "AdamW", "RMSprop"):
-        raise InputError(f"optimizer: {name} is not supported; SGD, Adam, AdamW and RMSprop are")
+        raise InputError(f"optimizer: {name} is {_UNSUPPORTED}")
     groups = [_owning_group(optimizer, parameter) for parameter in parameters]
     rates = {(float(group["lr"]) if learning_rate is None else learning_rate) * _gain(group) for group in groups}
     if len(rates) > 1:

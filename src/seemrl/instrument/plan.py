@@ -11,6 +11,11 @@ _PASSES = 3  # products with each of them
 Precision = Literal["float64", "float32"]
 
 
+def taken_at_once(parameters: int, points: int, memory: int) -> bool:
+    """Whether traces of all points are taken together, before it is known what their layers are."""
+    return 8 * parameters * points <= memory // 4
+
+
 @dataclass(frozen=True)
 class Sizes:
     """What decides.
@@ -38,10 +43,11 @@ class Sizes:
         """Rows of the self-excitation matrix."""
         return self.rows * self.heads
 
-    @property
-    def held(self) -> int:
-        """Bytes of all traces."""
-        return self.trace_bytes * self.rows * (1 + self.draws)
+    def held(self, precision: Precision) -> int:
+        """Bytes of all traces: as they come where they are taken at once, else in the precision they are kept in."""
+        points = self.rows * (1 + self.draws)
+        whole = precision == "float64" or taken_at_once(self.parameters, points, self.memory)
+        return self.trace_bytes * points // (1 if whole else 2)
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,7 @@ def plan(sizes: Sizes, preconditioned: bool) -> Plan:
     points = sizes.rows * (1 + sizes.draws)
     free_operations = 2.0 * sizes.parameters * points * min(_COLUMNS, sizes.values) * _PASSES
     precision: Precision = "float64" if dense_operations <= _EXACT else "float32"
-    dense_bytes = 5 * (8 if precision == "float64" else 4) * sizes.values**2 + sizes.held
+    dense_bytes = 5 * (8 if precision == "float64" else 4) * sizes.values**2 + sizes.held(precision)
     fits, cheaper = dense_bytes <= sizes.memory, dense_operations <= free_operations
     method = "dense" if fits and cheaper else "matrix-free"
     if method == "matrix-free":

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from seemrl.errors import InputError
+from seemrl.errors import InputError, reason
 from seemrl.instrument.batch import Batch
 
 Policy = Callable[[np.ndarray], Any]
@@ -77,7 +77,15 @@ def _flat(sets: np.ndarray) -> np.ndarray:
 def _actions(policy: Policy, batch: Batch) -> np.ndarray:
     if not callable(policy):
         raise InputError(f"policy: a {type(policy).__name__} cannot be called; pass next observations -> actions")
-    answer = _answer(policy, batch.next_observations)
+    try:
+        answer = _answer(policy, batch.next_observations)
+    except InputError:
+        raise
+    except Exception as error:  # whatever its code raises
+        raise InputError(
+            f"policy: it fails at next observations {batch.next_observations.shape}, a float64 NumPy array "
+            f"({reason(error, 80)}); a function of tensors has to convert them, a torch module need not"
+        ) from error
     try:
         actions = np.asarray(answer.detach().cpu() if hasattr(answer, "detach") else answer, np.float64)
     except (TypeError, ValueError):

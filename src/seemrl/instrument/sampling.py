@@ -12,10 +12,10 @@ Two estimates of the same thing, by how a number changes with the rows it is rea
 import numpy as np
 from jaxtyping import Float
 
-from seemrl.instrument.spectrum import eigenvectors
 
-
-def left_out_changes(singular: np.ndarray, derivative: np.ndarray, rows: int) -> Float[np.ndarray, " rows"] | None:
+def left_out_changes(
+    singular: np.ndarray, derivative: np.ndarray, rows: int, vectors: tuple[np.ndarray, np.ndarray]
+) -> Float[np.ndarray, " rows"] | None:
     """Change of the real part of an eigenvalue z when each row is left out; None where its vectors are of no use.
 
     With N(z) v = 0 and l^T N(z) = 0, the inverse of N has the pole v l^T / c at z, c = l^T N' v, and a regular part R;
@@ -25,9 +25,9 @@ def left_out_changes(singular: np.ndarray, derivative: np.ndarray, rows: int) ->
         singular: N at the eigenvalue, (heads * rows) square, heads in order.
         derivative: dN/dz there.
         rows: how many.
+        vectors: right and left, N v = 0 and l^H N = 0.
     """
-    right, left = eigenvectors(singular, 0j)
-    left = left.conj()
+    right, left = vectors[0], vectors[1].conj()
     forward, backward = derivative @ right, left @ derivative
     slope = left @ forward
     with np.errstate(all="ignore"):

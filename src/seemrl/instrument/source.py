@@ -8,12 +8,12 @@ from jaxtyping import Float
 
 from seemrl.errors import InputError
 from seemrl.instrument.dynamics import Dynamics, Heads, Kernels, head_selection
-from seemrl.instrument.kernels import Critic
+from seemrl.instrument.kernels import Critic, asked
 from seemrl.instrument.kernels.gathered import Gathered, gathered
 from seemrl.instrument.kernels.layerwise import Shares, kernel_blocks
 from seemrl.instrument.kernels.matrixfree import MatrixFreeKernels
 from seemrl.instrument.kernels.traces import LayerTrace, Traced
-from seemrl.instrument.plan import Precision, Sizes, plan
+from seemrl.instrument.plan import Precision, Sizes, plan, taken_at_once
 from seemrl.instrument.points import Points
 
 _FIRST_ROWS = 7  # that show which layers there are; few, and no number of heads that anyone has
@@ -29,7 +29,7 @@ class KernelSource:
         critic: opened.
         points: where.
         values: of each used head at the rows' own points.
-        live: what the critic itself contributes to each row's target.
+        live: what the critic itself contributes to each row's target; for all heads, or for each of them.
         averaged: what the target critic contributes.
         shares: what the targets are made of.
         sizes: what decides how kernels are computed.
@@ -39,8 +39,8 @@ class KernelSource:
     critic: Critic
     points: Points
     values: Float[np.ndarray, "heads rows"]
-    live: Float[np.ndarray, " rows"]
-    averaged: Float[np.ndarray, " rows"]
+    live: Float[np.ndarray, "sets rows"]
+    averaged: Float[np.ndarray, "sets rows"]
     shares: Shares
     sizes: Sizes
     traced: Traced | Gathered | None
@@ -60,8 +60,8 @@ class KernelSource:
             memory: bytes allowed.
         """
         parameters = sum(leaf.size for leaf in critic.leaves)
-        whole = 8 * parameters * points.rows * (1 + points.draws) <= memory // 4  # whatever its layers are
-        first = critic.trace(*points.of_rows(slice(None) if whole else slice(0, _FIRST_ROWS)))
+        whole = taken_at_once(parameters, points.rows * (1 + points.draws), memory)
+        first = _traced(critic, *points.of_rows(slice(None) if whole else slice(0, _FIRST_ROWS)))
         used = 1 if heads == "first" else len(first.values)
         sizes = Sizes(points.rows, used, points.draws, parameters, *_of_layers(first, parameters), memory)
         traced = first if whole else _gathered(critic, points, sizes)
@@ -69,16 +69,17 @@ class KernelSource:
         by_set = at_points[:used].reshape(used, 1 + points.draws, points.rows)
         deciding = by_set[:, 1:]
         if target is not critic:
-            theirs = _values(target, points)
+            with asked("target_critic", *points.of_rows()):
+                theirs = _values(target, points)
             if len(theirs) != len(at_points):
                 raise InputError(
                     f"target_critic: it has {len(theirs)} heads but the critic has {len(at_points)}; give its own"
                 )
             deciding = theirs[:used].reshape(by_set.shape)[:, 1:]
-        selection = head_selection(heads, deciding.reshape(used, -1)).reshape(deciding.shape)
+        selection = head_selection(heads, deciding.reshape(used, -1)).reshape(-1, *deciding.shape)
         shares = selection * bootstrap / max(points.draws, 1)
         with np.errstate(invalid="ignore"):  # a critic that has blown up is told by its values
-            live, averaged = ((shares * values).sum(axis=(0, 1)) for values in (by_set[:, 1:], deciding))
+            live, averaged = ((shares * values).sum(axis=(1, 2)) for values in (by_set[:, 1:], deciding))
         return cls(critic, points, by_set[:, 0], live, averaged, shares, sizes, traced)
 
     @property
@@ -107,7 +108,7 @@ class KernelSource:
         else:
             first = slice(0, kept)
             layers = self.critic.trace(*self.points.of_rows(first)).layers
-            blocks = kernel_blocks(layers, self.shares[:, :, first]).gram.reshape(heads, kept, heads, kept)
+            blocks = kernel_blocks(layers, self.shares[..., first]).gram.reshape(heads, kept, heads, kept)
         return np.stack([blocks[head, :kept, head, :kept] for head in range(heads)])
 
     def _matrix_free(self, preconditioner: Sequence[np.ndarray] | None, precision: Precision) -> MatrixFreeKernels:
@@ -122,17 +123,33 @@ class KernelSource:
         )
 
     def _dense(self, preconditioner: Sequence[np.ndarray] | None, precision: Precision) -> Dynamics:
-        traced = self.traced or self.critic.trace(*self.points.of_rows())
+        traced, sets = self.traced or self.critic.trace(*self.points.of_rows()), len(self.shares)
         with np.errstate(over="ignore", invalid="ignore"):  # a critic that has blown up is told by its values
             if isinstance(traced, Gathered):
                 blocks = kernel_blocks(traced.layers, self.shares, preconditioner, np.float32)
-                return Dynamics(*blocks, traced.divisor**2)
+                return Dynamics(*blocks, traced.divisor**2, sets)
             if precision == "float64":
-                return Dynamics(*kernel_blocks(traced.layers, self.shares, preconditioner))
+                return Dynamics(*kernel_blocks(traced.layers, self.shares, preconditioner), 1.0, sets)
             layers = list(traced.layers)
             largest = max((layer.largest() for layer in layers), default=1.0) or 1.0
             scaled = (layer.scaled(1 / largest, np.float32) for layer in layers)
-            return Dynamics(*kernel_blocks(scaled, self.shares, preconditioner, np.float32), largest**2)
+            return Dynamics(*kernel_blocks(scaled, self.shares, preconditioner, np.float32), largest**2, sets)
+
+
+def _traced(critic: Critic, observations: np.ndarray, actions: np.ndarray) -> Traced:
+    """The first trace; a critic that cannot even be asked is told so.
+
+    Raises:
+        InputError: its own code fails at these points.
+    """
+    try:
+        return critic.trace(observations, actions)
+    except InputError:
+        raise
+    except Exception:
+        with asked("critic", observations, actions):
+            critic(observations, actions)
+        raise  # it can be asked, so the defect is not its own
 
 
 def _of_layers(traced: Traced, parameters: int) -> tuple[int, int]:

@@ -63,6 +63,7 @@ class Spectrum:
             eigenvalue is negative.
         influence: change of the rightmost eigenvalue with the weight of each column; None where it has no vectors.
         spread: half the squared norm of each row and column of A together.
+        vectors: right and left eigenvector of the rightmost one, where the whole matrix was solved.
     """
 
     eigenvalues: Complex[np.ndarray, " eigenvalues"]
@@ -71,6 +72,7 @@ class Spectrum:
     numerical_abscissa: float
     influence: Float[np.ndarray, " n"] | None
     spread: Float[np.ndarray, " n"]
+    vectors: tuple[np.ndarray, np.ndarray] | None = None
 
     @property
     def rightmost(self) -> float:
@@ -119,6 +121,7 @@ def scaled_back(found: Spectrum, scale: float) -> Spectrum:
             found.numerical_abscissa * scale,
             None if found.influence is None else found.influence * scale,
             found.spread * scale * scale,
+            found.vectors,
         )
 
 
@@ -268,4 +271,4 @@ def _dense(matrix: np.ndarray) -> Spectrum:
         influence = np.real(values[0] * np.conj(left) * right / np.vdot(left, right))
     top = float(np.linalg.eigvalsh((matrix + matrix.T) / 2)[-1])
     spread = (np.sum(matrix**2, axis=1) + np.sum(matrix**2, axis=0)) / 2
-    return Spectrum(values, residual, norm, top, _finite(influence), spread)
+    return Spectrum(values, residual, norm, top, _finite(influence), spread, (right, left))

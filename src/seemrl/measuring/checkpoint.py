@@ -11,7 +11,7 @@ import torch
 from seemrl.data.dataset import Dataset
 from seemrl.data.following import logged_next_actions
 from seemrl.data.loading import load
-from seemrl.errors import InputError
+from seemrl.errors import InputError, reason
 from seemrl.instrument.batch import Batch
 from seemrl.instrument.forecast.advice import Advice, advise_with_data, as_seen
 from seemrl.instrument.forecast.outlook import forecast
@@ -20,7 +20,7 @@ from seemrl.instrument.kernels import open_critic
 from seemrl.instrument.measure import measure
 from seemrl.instrument.reading import Reading
 from seemrl.measuring.config import MeasureConfig
-from seemrl.measuring.factories import Factory, arguments_for, build, find_factory, reason
+from seemrl.measuring.factories import Factory, arguments_for, build, find_factory
 from seemrl.measuring.policies import Policy, logged_policy, module_policy, uniform_policy
 from seemrl.measuring.steps import open_optimizer
 from seemrl.measuring.weights import fill, load_weights

@@ -41,8 +41,8 @@ class MeasureConfig:
     discount: float = 0.99
     """Discount that the critic was trained with."""
 
-    heads: Literal["coupled", "first", "mean"] = "coupled"
-    """How the heads form the target: the smaller one, the first alone, or their mean."""
+    heads: Literal["coupled", "first", "mean", "own"] = "coupled"
+    """How the heads form the target: the smaller one, the first alone, their mean, or each its own."""
 
     critic_arguments: str | None = None
     """JSON object of keyword arguments for the critic's class; sizes are filled in from the data."""

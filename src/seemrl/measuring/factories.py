@@ -16,13 +16,11 @@ from typing import Any
 import numpy as np
 
 from seemrl.data.dataset import Dataset
-from seemrl.data.refusals import one_line
-from seemrl.errors import InputError
+from seemrl.errors import InputError, reason
 
 _OBSERVATION_NAMES = ("observation_size", "observation_dim", "obs_size", "obs_dim", "state_size", "state_dim")
 _ACTION_NAMES = ("action_size", "action_dim", "act_size", "act_dim")
 _SHOWN = 8
-_LONGEST_REASON = 160
 
 
 @dataclass(frozen=True)
@@ -116,12 +114,6 @@ def build(factory: Factory, arguments: Mapping[str, Any]) -> Any:
         raise InputError(
             f"{factory.label}: it cannot be built with ({shown}): {reason(error)}; check {factory.option}-arguments"
         ) from error
-
-
-def reason(error: BaseException) -> str:
-    """An exception of somebody else's code in a few words: its type and its first line."""
-    lines = str(error).strip().splitlines() or [""]
-    return one_line(f"{type(error).__name__}: {lines[0]}"[:_LONGEST_REASON]).rstrip(".: ")
 
 
 def _imported(label: str, where: str) -> ModuleType:

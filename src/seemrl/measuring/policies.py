@@ -7,8 +7,7 @@ import torch
 from jaxtyping import Float
 
 from seemrl.data.dataset import Dataset
-from seemrl.errors import InputError
-from seemrl.measuring.factories import reason
+from seemrl.errors import InputError, reason
 
 Policy = Callable[[np.ndarray], np.ndarray]
 """next observations (rows, observation) -> actions (rows, action)."""

@@ -5,9 +5,8 @@ from typing import Any
 
 import torch
 
-from seemrl.errors import InputError
+from seemrl.errors import InputError, reason
 from seemrl.measuring.config import MeasureConfig
-from seemrl.measuring.factories import reason
 from seemrl.measuring.weights import load_optimizer_state
 
 _CLASSES: dict[str, Any] = {

@@ -10,8 +10,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from seemrl.errors import InputError
-from seemrl.measuring.factories import reason
+from seemrl.errors import InputError, reason
 
 _WRAPPERS = ("module.", "_orig_mod.")  # DataParallel, torch.compile
 _SHOWN = 5

@@ -1,11 +1,13 @@
 """Kernel blocks of a critic: the formulas (`layerwise`) and the frameworks whose critics they are fed from."""
 
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from seemrl.errors import InputError
+from seemrl.errors import InputError, reason
 from seemrl.instrument.kernels.traces import Traced
 from seemrl.instrument.optimizers import StepRule
 
@@ -37,6 +39,26 @@ class Critic(Protocol):
     def step_rule(self, optimizer: Any, learning_rate: float | None) -> StepRule | None:
         """How the optimizer turns a gradient into a step."""
         ...
+
+
+@contextmanager
+def asked(name: str, observations: np.ndarray, actions: np.ndarray | None = None) -> Generator[None]:
+    """What the critic's own code raises, in one line that says how it was called.
+
+    Raises:
+        InputError: it fails.
+    """
+    try:
+        yield
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # whatever its code raises
+        given = f"float64 observations {observations.shape}"
+        given += f" and actions {actions.shape}" if actions is not None else ""
+        raise InputError(
+            f"{name}: it fails at {given} ({reason(error, 80)}); it must take (observations, actions), or the "
+            "observations alone where batch.actions are integers"
+        ) from error
 
 
 def open_critic(critic: Any, discrete: bool = False) -> Critic:

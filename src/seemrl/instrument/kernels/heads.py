@@ -25,7 +25,8 @@ def head_first(values: Any, points: int) -> list[Any]:
         return [values.reshape(points)]
     if len(shape) == 2 and shape[1] == points:
         return [values[head] for head in range(shape[0])]
-    raise InputError(f"critic: its output has shape {shape} for {points} rows; it must be {_FORMS}")
+    hint = "" if len(shape) != 2 or shape[0] != points else "; transpose heads, or give batch.actions as integers"
+    raise InputError(f"critic: its output has shape {shape} for {points} rows of inputs; it must be {_FORMS}{hint}")
 
 
 def head_first_discrete(values: Any, points: int) -> list[Any]:
@@ -41,7 +42,7 @@ def head_first_discrete(values: Any, points: int) -> list[Any]:
         return [values]
     if len(shape) == 3 and shape[1] == points:
         return [values[head] for head in range(shape[0])]
-    raise InputError(f"critic: its output has shape {shape} for {points} rows; it must be {_DISCRETE_FORMS}")
+    raise InputError(f"critic: its output has shape {shape} for {points} rows of inputs; it must be {_DISCRETE_FORMS}")
 
 
 def _shape(values: Any, forms: str) -> tuple[int, ...]:

@@ -18,19 +18,20 @@ from seemrl.instrument.kernels.traces import LayerTrace
 _SLICE_BYTES = 8 * 2**20  # of gradients written out at a time
 _TILE = 256  # rows of a block computed at a time: its two factors stay in the cache
 
-Shares = Float[np.ndarray, "heads draws rows"]
-"""d target_i / d f_h(x*_i, draw): gamma (1 - d_i), times the head's part in the target, over the number of draws."""
+Shares = Float[np.ndarray, "sets heads draws rows"]
+"""d target_i / d f_h(x*_i, draw): gamma (1 - d_i), times the head's part in the target, over the number of draws; one
+set of targets for all heads, or one for each."""
 
 
 class KernelBlocks(NamedTuple):
     """The two kernels that the dynamics are made of; values are those of all heads, head after head.
 
     Attributes:
-        cross: gradients of the targets, which all heads share, against those of the values.
+        cross: gradients of the targets, set after set, against those of the values.
         gram: G(X, X): gradients of the values against those of the values.
     """
 
-    cross: Float[np.ndarray, "rows values"]
+    cross: Float[np.ndarray, "targets values"]
     gram: Float[np.ndarray, "values values"]
 
 
@@ -45,11 +46,12 @@ def kernel_blocks(
     Args:
         traces: one per layer, at the rows' own points and then at those of each draw of the targets; consumed once.
         shares: what the targets are made of; heads beyond those named here are left out.
-        preconditioner: diagonal weights of the parameters, an array per leaf; None for the identity.
+        preconditioner: diagonal weights of the parameters, none negative, an array per leaf; None for the identity.
         precision: of the products.
     """
-    heads, _, rows = shares.shape
-    blocks = KernelBlocks(np.zeros((rows, heads * rows), precision), np.zeros((heads * rows, heads * rows), precision))
+    sets, heads, _, rows = shares.shape
+    values_count = heads * rows
+    blocks = KernelBlocks(*(np.zeros((count, values_count), precision) for count in (sets * rows, values_count)))
     for trace in traces:
         values, targets = values_and_targets(trace, shares)
         if not values.heads:  # none of those that are used
@@ -66,9 +68,9 @@ def kernel_blocks(
 
 
 def values_and_targets(trace: LayerTrace, shares: Shares) -> tuple[LayerTrace, LayerTrace]:
-    """One trace of the rows' values, per head, and one of their targets: positions of all draws, weighed, one head."""
-    _, draws, rows = shares.shape
-    heads = [head for head in trace.heads if head < len(shares)]
+    """One trace of the rows' values, per head, and one of their targets, per set: positions of all draws, weighed."""
+    sets, used, draws, rows = shares.shape
+    heads = [head for head in trace.heads if head < used]
     deltas = trace.deltas[: len(heads)]
     values = replace(
         trace,
@@ -77,12 +79,25 @@ def values_and_targets(trace: LayerTrace, shares: Shares) -> tuple[LayerTrace, L
         deltas=deltas[:, :rows],
     )
     by_draw = deltas[:, rows:].reshape(len(heads), draws, rows, *deltas.shape[2:])
-    weighed = np.einsum("hdn,hdnto->dnto", shares[heads].astype(deltas.dtype), by_draw)
+    moving = tuple(number for number in range(sets) if shares[number, heads].any())
+    weighed = [_weighed(shares[number, heads], by_draw) for number in moving]
     if trace.inputs is None:
-        return values, replace(values, heads=(0,), deltas=weighed.sum(axis=0)[None])
-    inputs = trace.inputs[rows:].reshape(draws, rows, *trace.inputs.shape[1:])
-    targets = replace(values, heads=(0,), inputs=_positions(inputs), deltas=_positions(weighed)[None])
-    return values, targets
+        found, inputs = [own.sum(axis=0) for own in weighed], None
+    else:
+        found = [_positions(own) for own in weighed]
+        inputs = _positions(trace.inputs[rows:].reshape(draws, rows, *trace.inputs.shape[1:]))
+    positions = deltas.shape[2] if inputs is None else inputs.shape[1]
+    none = np.zeros((0, rows, positions, deltas.shape[3]), deltas.dtype)
+    targets = found[0][None] if len(found) == 1 else np.stack(found) if found else none
+    return values, replace(values, heads=moving, inputs=inputs, deltas=targets)
+
+
+def _weighed(shares: np.ndarray, by_draw: np.ndarray) -> np.ndarray:
+    """Sum over heads, for each draw."""
+    given = shares.any(axis=(1, 2))
+    if not given.all():
+        shares, by_draw = shares[given], by_draw[given]
+    return np.einsum("hdn,hdnto->dnto", shares.astype(by_draw.dtype), by_draw)
 
 
 def _positions(by_draw: np.ndarray) -> np.ndarray:
@@ -101,7 +116,9 @@ def _add_factored(blocks: KernelBlocks, values: LayerTrace, targets: LayerTrace)
             if h >= g:
                 block = blocks.gram[row * rows : (row + 1) * rows, columns]
                 _add_pairs(block, (values.inputs, values.deltas[h]), right, lower=h == g)
-        _add_pairs(blocks.cross[:, columns], (targets.inputs, targets.deltas[0]), right)
+        for number, deltas in zip(targets.heads, targets.deltas, strict=True):
+            block = blocks.cross[number * rows : (number + 1) * rows, columns]
+            _add_pairs(block, (targets.inputs, deltas), right)
 
 
 _Factors = tuple[np.ndarray, np.ndarray]
@@ -123,18 +140,31 @@ def _add_pairs(block: np.ndarray, left: _Factors, right: _Factors, lower: bool =
 
 def _add_gradients(blocks: KernelBlocks, values: LayerTrace, targets: LayerTrace, weights: np.ndarray | None) -> None:
     rows = values.points
-    moved = _moved(targets.deltas[0])
-    targets = targets.at(moved)
+    sets: list[tuple[slice, slice | np.ndarray, LayerTrace]] = []
+    for number, deltas in zip(targets.heads, targets.deltas, strict=True):
+        moved, one = _moved(deltas), replace(targets, heads=(number,), deltas=deltas[None])
+        sets.append((slice(number * rows, (number + 1) * rows), moved, one.at(moved)))
+    roots = None if weights is None else np.sqrt(weights)  # on both sides: half a product is enough for a symmetric one
     for part in _slices(values):
-        gradients, target = values.gradients(part), targets.gradients(part)[0]
-        weighed = gradients if weights is None else gradients * weights[part].ravel()
+        gradients = _weighted(values, part, roots)
+        of_targets = [(own, moved, _weighted(trace, part, roots)[0]) for own, moved, trace in sets]
         for g, column in enumerate(values.heads):
             columns = slice(column * rows, (column + 1) * rows)
-            _add_product(blocks.cross[:, columns], target, weighed[g], moved)
+            for own, moved, target in of_targets:
+                _add_product(blocks.cross[own, columns], target, gradients[g], moved)
             for h, row in enumerate(values.heads):
                 if h >= g:
                     block = blocks.gram[row * rows : (row + 1) * rows, columns]
-                    _add_product(block, gradients[h], weighed[g], slice(None), lower=h == g)
+                    _add_product(block, gradients[h], gradients[g], slice(None), lower=h == g)
+
+
+def _weighted(trace: LayerTrace, part: slice, roots: np.ndarray | None) -> np.ndarray:
+    """Gradients written out, (heads, points, parameters), times the roots of their weights."""
+    gradients = trace.gradients(part)
+    if roots is None:
+        return gradients
+    own = None if trace.inputs is None else gradients  # which was made just now
+    return np.multiply(gradients, roots[part].ravel(), out=own)
 
 
 def _add_product(

@@ -60,7 +60,7 @@ class MatrixFreeKernels:
     ) -> None:
         self._critic, self._points, self._shares = critic, points, shares
         self._preconditioner, self._precision = preconditioner, precision
-        self.heads, _, self.rows = shares.shape
+        self._sets, self.heads, _, self.rows = shares.shape
         self._chunk = max(1, min(_CHUNK_ROWS, _CHUNK_BYTES // max(bytes_per_row, 1)))
         self._divisor = 1.0
         if precision is np.float32:
@@ -80,17 +80,16 @@ class MatrixFreeKernels:
         return self._divisor * self._divisor  # infinite where the kernel is, which a power would refuse
 
     def times(self, vectors: Columns, of_cross: float, of_gram: float) -> Columns:
-        """(of_cross * cross + of_gram * gram) times each column; cross is the same for all heads."""
+        """(of_cross * cross + of_gram * gram) times each column; cross is the same for heads that share it."""
         by_head = vectors.reshape(self.heads, self.rows, -1)
         at_values, at_targets = self._pushed(self._pulled(by_head, None), bool(of_gram), bool(of_cross))
-        return (of_gram * at_values + of_cross * at_targets[None]).reshape(vectors.shape)
+        return (of_gram * at_values + of_cross * at_targets).reshape(vectors.shape)
 
     def transposed(self, vectors: Columns, of_cross: float, of_gram: float) -> Columns:
         """The transpose of that times each column."""
         by_head = vectors.reshape(self.heads, self.rows, -1)
-        pulled = self._pulled(
-            of_gram * by_head if of_gram else None, of_cross * by_head.sum(axis=0) if of_cross else None
-        )
+        at_targets = by_head if self._sets > 1 else by_head.sum(axis=0)[None]
+        pulled = self._pulled(of_gram * by_head if of_gram else None, of_cross * at_targets if of_cross else None)
         return self._pushed(pulled, True, False)[0].reshape(vectors.shape)
 
     def _chunks(self) -> Iterator[tuple[slice, list[_Layer]]]:
@@ -104,7 +103,7 @@ class MatrixFreeKernels:
                 weights = None
                 if self._preconditioner is not None:
                     weights = trace.pick(self._preconditioner).astype(self._precision)
-                values, targets = values_and_targets(lowered, self._shares[:, :, part])
+                values, targets = values_and_targets(lowered, self._shares[..., part])
                 layers.append(_Layer(values, targets, weights))
             yield part, layers
 
@@ -117,7 +116,7 @@ class MatrixFreeKernels:
                 if values is not None:
                     pulled = _pull(layer.values, values[list(layer.values.heads), part])
                 if targets is not None:
-                    pulled = pulled + _pull(layer.targets, targets[None, part])
+                    pulled = pulled + _pull(layer.targets, targets[list(layer.targets.heads), part])
                 if layer.weights is not None:
                     pulled = pulled * (layer.weights if layer.values.inputs is None else layer.weights[:, None])
                 if number == len(total):
@@ -127,17 +126,18 @@ class MatrixFreeKernels:
         return total
 
     def _pushed(self, pulled: list[np.ndarray], to_values: bool, to_targets: bool) -> tuple[np.ndarray, np.ndarray]:
-        """J w at the values, (heads, rows, columns), and at the targets, (rows, columns)."""
+        """J w at the values, (heads, rows, columns), and at the targets, (sets, rows, columns)."""
         columns = pulled[0].shape[0 if pulled[0].ndim == 2 else 1]
         at_values = np.zeros((self.heads, self.rows, columns))
-        at_targets = np.zeros((self.rows, columns))
+        at_targets = np.zeros((self._sets, self.rows, columns))
         for part, layers in self._chunks():
             for layer, weights in zip(layers, pulled, strict=True):
                 if to_values:
                     for head, product in zip(layer.values.heads, _push(layer.values, weights), strict=True):
                         at_values[head, part] += product
                 if to_targets:
-                    at_targets[part] += _push(layer.targets, weights)[0]
+                    for number, product in zip(layer.targets.heads, _push(layer.targets, weights), strict=True):
+                        at_targets[number, part] += product
         return at_values, at_targets
 
 

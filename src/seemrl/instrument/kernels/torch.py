@@ -41,7 +41,7 @@ class TorchCritic:
     """
 
     def __init__(self, module: torch.nn.Module, discrete: bool = False) -> None:
-        module = getattr(module, "_orig_mod", module)  # what torch.compile wraps
+        module = _unwrapped(module)
         _check_modes(module)
         trained = {name: value for name, value in module.named_parameters() if value.requires_grad}
         if not trained:
@@ -229,6 +229,14 @@ class TorchCritic:
             for head in heads
         ]
         return torch.stack([head.detach()[0] for head in heads]), rows
+
+
+def _unwrapped(module: torch.nn.Module) -> torch.nn.Module:
+    """What `torch.compile`, or a module that spreads its rows over devices, wraps."""
+    parallel = torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel
+    while hasattr(module, "_orig_mod") or isinstance(module, parallel):
+        module = module.module if isinstance(module, parallel) else module._orig_mod  # pyright: ignore[reportAssignmentType]
+    return module
 
 
 def _uncompiled() -> AbstractContextManager[Any]:
