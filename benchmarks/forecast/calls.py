@@ -54,8 +54,8 @@ def ours(record: Record) -> float | None:
     history = record.readings
     if not history:
         return None
-    followed = follow(history, record.reward_bound, homogeneous=record.depth is not None)
-    return next((item.step for item, alarmed in followed if alarmed), None)
+    followed = follow(history, record.reward_bound, homogeneous=record.depth is not None, optimizer=record.optimizer)
+    return next((item.evidence.step for item in followed if item.alarmed), None)
 
 
 def _first(record: Record, holds: Callable[[Reading], bool]) -> float | None:
@@ -150,9 +150,19 @@ def group_table(records: Sequence[Record]) -> Table:
         hits, diverging, false, healthy = _counts(chosen, ours)
         between = [record for record in chosen if not (Fate.of(record).diverges or Fate.of(record).healthy)]
         called = sum(ours(record) is not None for record in between)
-        rows.append([name, share(hits, diverging), share(false, healthy), f"{called} of {len(between)}"])
-    headings = ["runs", "called before the bound", "healthy runs called", "pass the bound, never ten of them: called"]
+        quiet = [record for record in chosen if Fate.of(record).healthy]
+        told = f"{sum(map(_given_a_law, quiet))} of {len(quiet)}"
+        rows.append([name, share(hits, diverging), share(false, healthy), told, f"{called} of {len(between)}"])
+    headings = ["runs", "called before the bound", "healthy runs called", "healthy runs with a crash step at some time",
+                "pass the bound, never ten of them: called"]  # fmt: skip
     return Table("The same by kind of run", headings, rows)
+
+
+def _given_a_law(record: Record) -> bool:
+    """Whether growth was ever taken to feed itself: `diverging`, or a law and a crash step under `watch`."""
+    homogeneous = record.depth is not None
+    followed = follow(record.readings, record.reward_bound, homogeneous=homogeneous, optimizer=record.optimizer)
+    return any(item.sustained for item in followed)
 
 
 def missed(records: Sequence[Record]) -> Table:

@@ -40,6 +40,7 @@ def main(
     workers: int = os.cpu_count() or 1,
     minutes: float = 90.0,
     half: Half | None = None,
+    only: str = "",
     part: int | None = None,
 ) -> None:
     """Train the corpus.
@@ -50,6 +51,7 @@ def main(
         workers: processes, each on a core of its own.
         minutes: no run is started after this.
         half: train this part only; all if not given.
+        only: train runs only whose name has this text in it, such as "toy maze".
         part: the share of one worker, from 0; it is for the processes that this command starts.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -57,13 +59,13 @@ def main(
     if part is None:
         command = [sys.executable, "-m", "benchmarks.forecast.corpus", "--out", str(out), "--workers", str(workers)]
         command += ["--minutes", str(minutes), *(["--data", *map(str, data)] if data else [])]
-        command += ["--half", half] if half else []
+        command += [*(["--half", half] if half else []), *(["--only", only] if only else [])]
         started = [subprocess.Popen([*command, "--part", str(number)]) for number in range(workers)]
         codes = [process.wait() for process in started]
         if any(codes):
             raise SystemExit(f"corpus: a worker ended with {max(codes)}; run the same command again to go on")
         return
-    wanted = [setting for setting in settings(list(sources)) if half in (None, setting.half)]
+    wanted = [setting for setting in settings(list(sources)) if half in (None, setting.half) and only in setting.name]
     _train(out, wanted[part::workers], sources, time.monotonic() + 60 * minutes)
 
 

@@ -1,26 +1,26 @@
 """How fast, by which law, until when? Growth, exponents and crash steps on the corpus."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from benchmarks.forecast.calls import Fate
-from benchmarks.forecast.record import Record
+from benchmarks.forecast.record import Record, StoredReading
 from benchmarks.forecast.tables import Rows, Table, share
 from seemrl.instrument.forecast import Forecast, forecast
-from seemrl.instrument.forecast.path import growth_rate, known, next_growth, recent_known
+from seemrl.instrument.forecast.path import ahead, growth_rate, known
 from seemrl.instrument.forecast.reach import DIVERGED_FACTOR
+from seemrl.instrument.forecast.track import Track
 from seemrl.instrument.forecast.verdict import CRITICAL_COSINE
-from seemrl.instrument.reading import Reading
 
 _AHEAD = 1 / 20  # of the run
 _ENOUGH = 5  # readings before a forecast of growth is scored
 _SETTLED = 4  # cosines in a row above 0.99
 _GROWS = 0.01  # growth of log|Q| over the window that can be compared
 _LARGEST = 1e8  # mean |Q| up to which a curve is read
-_PARTS = (0.5, 0.75, 0.9)  # of the way to the crash
+_PARTS = (0.5, 0.6, 0.75, 0.9)  # of the way to the crash
 _POINTS = 3  # stops of a window, at least
 
 
@@ -64,8 +64,10 @@ def windows(record: Record) -> list[Window]:
     found, settled = list[Window](), 0
     for number, reading in enumerate(record.readings):
         settled = settled + 1 if (reading.cosine or 0.0) > CRITICAL_COSINE else 0
-        history = recent_known(record.readings[: number + 1])
-        if len(history) < _ENOUGH or settled < _SETTLED or not reading.flow or reading.q_mean > _LARGEST:
+        track = Track.of(record.readings[: number + 1], record.optimizer, record.depth)
+        if track is None or len(track.readings) < _ENOUGH or settled < _SETTLED:
+            continue
+        if not reading.flow or reading.q_mean > _LARGEST:
             continue
         at = reading.step
         seen = _slope(steps, logs, at, width)
@@ -74,8 +76,12 @@ def windows(record: Record) -> list[Window]:
         before, after = _slope(steps, logs, at - width, width), _slope(steps, logs, at + width, width)
         around = (before * after) ** 0.5 if before and after and min(before, after) > 0 else None
         chosen = steps[(steps >= at) & (steps <= at + width)] - at
-        flow, ours = (_line(chosen, row) for row in (history[-1:], history))
-        kept = float(np.log(reading.q_mean / history[-2].q_mean)) / (at - history[-2].step)
+        flow, ours = (
+            _line(chosen, np.array([ahead(reading, float(step)) for step in chosen])),
+            _line(chosen, track.path(chosen)),
+        )
+        previous = track.readings[-2]
+        kept = float(np.log(reading.q_mean / previous.q_mean)) / (at - previous.step)
         found.append(Window(seen, ours, flow, reading.rate or 0.0, kept, around))
     return found
 
@@ -87,9 +93,9 @@ def _slope(steps: np.ndarray, logs: np.ndarray, start: float, width: float) -> f
     return float(np.polyfit(steps[inside], logs[inside], 1)[0])
 
 
-def _line(steps: np.ndarray, history: Sequence[Reading]) -> float:
+def _line(steps: np.ndarray, growth: np.ndarray) -> float:
     """Slope of a line through the growth foretold at the steps ahead."""
-    return float(np.polyfit(steps, [next_growth(history, float(step)) for step in steps], 1)[0])
+    return float(np.polyfit(steps, growth, 1)[0])
 
 
 def growth_table(records: Sequence[Record]) -> Table:
@@ -121,42 +127,71 @@ def _median_error(runs: Sequence[Sequence[Window]], way: str) -> str:
 
 def law_table(records: Sequence[Record]) -> Table:
     """Exponents fitted to readings of homogeneous critics towards a live target, against theory."""
+    laws: Sequence[tuple[str, str, Callable[[int], float], Callable[[Record], float | None]]] = (
+        ("sgd", "d log SEEM / d log abs(Q)", lambda depth: (2 * depth - 2) / depth, _kernel_exponent),
+        ("adam", "d log abs(Q) / d log norm of the weights", float, _weight_exponent),
+        ("adam", "d(1/rate) / d step, lag of the moments taken out", lambda depth: 1 / depth, _lag_free_slope),
+        ("adam", "the same as it is", lambda depth: 1 / depth, _slope_of_inverse_rate),
+    )
     rows: Rows = []
-    for rule, theory in (("sgd", lambda depth: (2 * depth - 2) / depth), ("adam", lambda depth: 1 / depth)):
+    for rule, what, theory, fit in laws:
         for depth in (2, 3, 4):
-            fitted = [value for record in records if _obeys(record, rule, depth) and (value := _exponent(record, rule))]
+            fitted = [value for record in records if _obeys(record, rule, depth) and (value := fit(record))]
             if fitted:
                 middle, wanted = float(np.median(fitted)), theory(depth)
-                what = "d log rate / d log abs(Q)" if rule == "sgd" else "d(1/rate) / d step"
-                rows.append([rule, str(depth), str(len(fitted)), what, f"{wanted:.3f}", f"{middle:.3f}",
-                             f"{middle / wanted - 1:+.0%}"])  # fmt: skip
-    headings = ["step rule", "L", "runs", "exponent", "theory", "median fitted", "off by"]
+                off = f"{middle / wanted - 1:+.1%}"
+                rows.append([rule, what, str(depth), str(len(fitted)), f"{wanted:.3f}", f"{middle:.3f}", off])
+    headings = ["step rule", "exponent", "L", "runs", "theory", "median fitted", "off by"]
     return Table("Which law? Crashing runs of the toy maze, target rate 1", headings, rows)
 
 
 def _obeys(record: Record, rule: str, depth: int) -> bool:
-    learner = record.settings["learner"]
     crashed = record.settings["source"] == "toy maze" and Fate.of(record).crashed is not None
-    plain = crashed and learner["target_rate"] == 1.0
-    name = "sgd" if learner.get("optimizer") in ("sgd", "momentum") else learner.get("optimizer")
-    return plain and record.depth == depth and name == rule
+    plain = crashed and record.settings["learner"]["target_rate"] == 1.0
+    return plain and record.depth == depth and record.optimizer == rule
 
 
-def _exponent(record: Record, rule: str) -> float | None:
-    """Of the last readings: under SGD the last factor 20 of |Q|, under Adam the last half of the steps."""
-    history = [reading for reading in record.readings if known(reading) and reading.q_mean < _LARGEST]
-    if not history:
+def _law_readings(record: Record) -> list[StoredReading]:
+    return [reading for reading in record.readings if known(reading) and reading.q_mean < _LARGEST]
+
+
+def _fitted(across: Sequence[float], up: Sequence[float]) -> float | None:
+    return float(np.polyfit(across, up, 1)[0]) if len(across) >= _POINTS else None
+
+
+def _kernel_exponent(record: Record) -> float | None:
+    """Of the last factor 100 of |Q|."""
+    history = _law_readings(record)
+    chosen = [reading for reading in history if reading.q_mean > history[-1].q_mean / 100 and reading.seem > 0]
+    return _fitted([np.log(reading.q_mean) for reading in chosen], [np.log(reading.seem) for reading in chosen])
+
+
+def _weight_exponent(record: Record) -> float | None:
+    """Of the last half of the steps; the network's homogeneity."""
+    history = _law_readings(record)
+    chosen = [reading for reading in history if reading.step > history[-1].step / 2]
+    return _fitted([np.log(reading.parameter_norm) for reading in chosen],
+                   [np.log(reading.q_mean) for reading in chosen])  # fmt: skip
+
+
+def _lag_free_slope(record: Record) -> float | None:
+    """Of the last half of the steps, each counted as long as the moments make it."""
+    track = Track.of(_law_readings(record), "adam", record.depth)
+    if track is None:
         return None
-    last = history[-1]
-    if rule == "sgd":
-        chosen = [reading for reading in history if reading.q_mean > last.q_mean / 20]
-        across = [float(np.log(reading.q_mean)) for reading in chosen]
-        up = [float(np.log(max(growth_rate(reading), 1e-30))) for reading in chosen]
-    else:
-        chosen = [reading for reading in history if reading.step > last.step / 2]
-        across = [float(reading.step) for reading in chosen]
-        up = [1 / max(growth_rate(reading), 1e-30) for reading in chosen]
-    return float(np.polyfit(across, up, 1)[0]) if len(chosen) >= _POINTS else None
+    longer = np.array([moments.step for moments in track.moments])
+    steps = np.array([reading.step for reading in track.readings], float)
+    walked = np.append(0.0, np.cumsum(np.diff(steps) * (longer[1:] + longer[:-1]) / 2))
+    inverse = [1 / (moments.size * max(growth_rate(reading), 1e-30))
+               for reading, moments in zip(track.readings, track.moments, strict=True)]  # fmt: skip
+    late = steps > steps[-1] / 2
+    return _fitted(walked[late].tolist(), np.array(inverse)[late].tolist())
+
+
+def _slope_of_inverse_rate(record: Record) -> float | None:
+    history = _law_readings(record)
+    chosen = [reading for reading in history if reading.step > history[-1].step / 2]
+    return _fitted([reading.step for reading in chosen], [1 / max(growth_rate(reading), 1e-30) for reading in chosen])
 
 
 def crash_table(records: Sequence[Record]) -> Table:
@@ -194,8 +229,7 @@ def _forecast_at(record: Record, step: float) -> Forecast | None:
     history = [reading for reading in record.readings if reading.step <= step]
     if not history:
         return None
-    rule = "adam" if record.settings["learner"].get("optimizer", "adam") == "adam" else "sgd"
-    made = forecast(history, reward_bound=record.reward_bound, optimizer=rule, depth=record.depth)
+    made = forecast(history, reward_bound=record.reward_bound, optimizer=record.optimizer, depth=record.depth)
     return made if made.crash_step is not None else None
 
 

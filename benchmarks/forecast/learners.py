@@ -30,6 +30,8 @@ class Learner(Protocol):
 
     depth: int | None
     reward_bound: float
+    shortest: int | None
+    """Updates between two readings, at least; None where only the usual number is compiled."""
 
     def advance(self, updates: int) -> None:
         """Train on."""
@@ -46,6 +48,8 @@ class Learner(Protocol):
 
 class MazeLearner:
     """Q-learning on a toy maze's walk; each seed has a walk of its own."""
+
+    shortest: int | None = 1
 
     def __init__(self, setting: Setting) -> None:
         config = setting.learner
@@ -80,6 +84,8 @@ class MazeLearner:
 
 class TD3Learner:
     """TD3+BC's variants on a share of a data set."""
+
+    shortest: int | None = None
 
     def __init__(self, setting: Setting, data: Dataset) -> None:
         config = setting.learner

@@ -12,7 +12,7 @@ from benchmarks.forecast.settings import Half, Setting
 from seemrl.errors import InputError
 from seemrl.files import strict, write_atomically
 from seemrl.instrument.forecast.cadence import steps_to_next
-from seemrl.instrument.forecast.reach import DIVERGED_FACTOR
+from seemrl.instrument.forecast.reach import DIVERGED_FACTOR, OptimizerKind
 from seemrl.instrument.reading import Reading
 
 STOPS = 150  # of the Q curve in a run
@@ -60,6 +60,11 @@ class Record:
     readings: list[StoredReading]
     later: list[tuple[int, float]]
 
+    @property
+    def optimizer(self) -> OptimizerKind:
+        """What a forecast is told of it."""
+        return "adam" if self.settings["learner"].get("optimizer", "adam") == "adam" else "sgd"
+
     @classmethod
     def load(cls, path: Path) -> "Record":
         """The record in a file."""
@@ -86,18 +91,20 @@ def load_half(corpora: Sequence[Path], half: Half) -> list[Record]:
 def record_run(setting: Setting, learner: Learner, path: Path) -> None:
     """Train a run to its end, reading it as its values move, and keep what was seen in one file."""
     every = setting.steps // STOPS // 2 * 2  # a multiple of TD3's policy frequency
+    shortest = learner.shortest or every
     steps, q_mean, readings = [0], [learner.q_mean()], []
     previous: Reading | None = None
     due = every
     while steps[-1] < setting.steps and q_mean[-1] < _BEYOND * learner.reward_bound:
-        learner.advance(every)
-        steps.append(steps[-1] + every)
+        stride = min(every, due - steps[-1])  # a blow-up in finite time passes between two usual stops
+        learner.advance(stride)
+        steps.append(steps[-1] + stride)
         q_mean.append(learner.q_mean())
         if steps[-1] >= due:
             reading = learner.read()
             readings.append(_kept(reading, previous))
             previous = reading
-            due = steps[-1] + steps_to_next(reading, shortest=every, longest=LONGEST_GAP * every)
+            due = steps[-1] + steps_to_next(reading, shortest=shortest, longest=LONGEST_GAP * every)
     row = {
         "name": setting.name,
         "half": setting.half,
@@ -119,9 +126,9 @@ def _carried_on(setting: Setting, learner: Learner, steps: list[int], q_mean: li
     The toy maze costs little and goes on to ten times its length; TD3 to twice.
     """
     crash = DIVERGED_FACTOR * learner.reward_bound
-    tenth = q_mean[-1 - STOPS // 10 :]
-    settled = q_mean[-1] < tenth[0] * (1 + _STILL_MOVING)
-    if not q_mean[-1] < crash or settled or len(tenth) <= STOPS // 10:
+    before = [q for step, q in zip(steps, q_mean, strict=True) if step <= 0.9 * steps[-1]][-1]
+    settled = q_mean[-1] < before * (1 + _STILL_MOVING)
+    if not q_mean[-1] < crash or settled:
         return []
     further = 9 * setting.steps if setting.source == "toy maze" else setting.steps
     stops: list[tuple[int, float]] = []

@@ -7,16 +7,17 @@ from typing import Any, Literal
 
 from seemrl.agents.config import QLearningConfig, StepName, TD3BCConfig
 
-Half = Literal["tuning", "held-out", "fresh"]
-"""Constants were chosen on the first; the second was looked at before some of them stood, the third after all did."""
+Half = Literal["tuning", "held-out", "fresh", "unseen"]
+"""Constants were chosen on the first. The others were looked at once each: the second before some constants stood, the
+third after all of the verdict's did, the last after all of the growth laws' did."""
 
 MAZE_STEPS = 6000
 TD3_STEPS = 4000
 TD3_BATCH = 128
-_MAZE_SEEDS = 6
+_MAZE_SEEDS = 10
 _FIRST_SEEDS: dict[bool, dict[Half, int]] = {  # of the toy maze, and of TD3
-    True: {"tuning": 0, "held-out": 2, "fresh": 4},
-    False: {"tuning": 0, "held-out": 100, "fresh": 200},
+    True: {"tuning": 0, "held-out": 2, "fresh": 4, "unseen": 6},
+    False: {"tuning": 0, "held-out": 100, "fresh": 200, "unseen": 300},
 }
 
 
@@ -115,9 +116,9 @@ def maze_settings() -> Iterator[Setting]:
 
 
 def td3_settings(sources: Sequence[str]) -> Iterator[Setting]:
-    """TD3's variants on each data set, from two seeds for tuning, one that is held out and a fresh one."""
-    held_out, fresh = (_FIRST_SEEDS[False][half] for half in ("held-out", "fresh"))
+    """TD3's variants on each data set, from two seeds for tuning, and one for each other part."""
+    held_out, fresh, unseen = (_FIRST_SEEDS[False][half] for half in ("held-out", "fresh", "unseen"))
     for changes, percent in _TD3_VARIANTS:
         for number, source in enumerate(sources):
-            for seed in (2 * number, 2 * number + 1, held_out + number, fresh + number):
+            for seed in (2 * number, 2 * number + 1, held_out + number, fresh + number, unseen + number):
                 yield Setting(source, replace(TD3_BASE, **changes), TD3_STEPS, seed, percent)

@@ -9,8 +9,8 @@ import pytest
 
 from seemrl.agents.config import QLearningConfig
 from seemrl.agents.q_learning import QLearning, learn
-from seemrl.instrument.forecast import forecast
-from seemrl.instrument.forecast.path import next_growth
+from seemrl.instrument.forecast import forecast, signs_of_a_bug
+from seemrl.instrument.forecast.track import Track
 from seemrl.instrument.reading import Reading
 from toy_runs import CHOICES, TRANSITIONS, read
 
@@ -29,15 +29,18 @@ def readings(config: QLearningConfig, every: int, until: int, seed: int = 0) -> 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_sgd_blows_up_at_the_step_that_is_forecast(seed):
-    history = list(readings(QLearningConfig(), 20, 4000, seed))
+    """Values are a hundredth of the bound for most of the time: no alarm yet, but a crash step."""
+    history = list(readings(QLearningConfig(), 20, 5000, seed))
     crash = history[-1].step
-    assert crash < 4000
-    for part, tolerance in ((0.75, 0.15), (0.9, 0.06)):
+    assert crash < 5000
+    for part, tolerance in ((0.75, 0.06), (0.9, 0.03)):
         known = [reading for reading in history if reading.step <= part * crash]
         made = forecast(known, reward_bound=BOUND, optimizer="sgd", depth=2)
-        if made.verdict == "diverging":
-            assert made.crash_step == pytest.approx(crash, rel=tolerance)
-    assert made.verdict == "diverging" and made.law == "finite-time"
+        assert made.verdict in ("watch", "diverging") and made.law == "finite-time"
+        assert made.crash_step == pytest.approx(crash, rel=tolerance)
+    assert "too early" in forecast(history[:2], reward_bound=BOUND, optimizer="sgd", depth=2).law_text
+    near = next(reading for reading in history if reading.step >= 0.95 * crash)  # the theorem, and one reading alone
+    assert near.step + 2 / (2 * (near.rate or 0.0)) == pytest.approx(crash, rel=0.03)
 
 
 @pytest.mark.parametrize("depth", [2, 3])
@@ -45,8 +48,9 @@ def test_adam_grows_as_foretold(depth):
     config = QLearningConfig(hidden_sizes=(64,) * (depth - 1), optimizer="adam", learning_rate=1e-3)
     history = list(readings(config, 20, 2000))
     for number in range(8, len(history) - 1):
+        track = Track.of(history[: number + 1], "adam", depth)
         seen = np.log(history[number + 1].q_mean / history[number].q_mean)
-        assert next_growth(history[: number + 1], 20.0) == pytest.approx(seen, rel=0.15, abs=0.01)
+        assert track is not None and track.growth(20.0) == pytest.approx(seen, rel=0.08, abs=0.005)
     assert forecast(history[:-1], reward_bound=BOUND, optimizer="adam", depth=depth).verdict == "diverging"
 
 
@@ -56,6 +60,9 @@ def test_too_large_a_step_swings_while_nothing_feeds_itself():
     reading = read(agent, config)
     assert reading.seem <= 1e-9 and reading.spectral_radius is not None and reading.spectral_radius > 1
     assert reading.oscillation is not None and reading.oscillation > 0
+    made = forecast([reading], reward_bound=BOUND, optimizer="sgd", depth=2)
+    assert any(reason.startswith("values swing") for reason in made.reasons)
+    assert [sign.name for sign in signs_of_a_bug(reading=reading)] == ["the learning rate is beyond the stable step"]
     later = read(learn(TRANSITIONS, CHOICES, agent, jnp.asarray(2)), config)
     assert later.td_error > 1.2 * reading.td_error
     calm = replace(config, learning_rate=1e-3)

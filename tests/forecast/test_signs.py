@@ -44,6 +44,11 @@ PLANTED: dict[str, tuple[Callable[[], Dataset], str, int | None]] = {
         int(np.flatnonzero(DATA.terminals)[0]),
     ),
     "timeouts as terminals": (lambda: cut_into(12), "timeouts are marked as terminals", None),
+    "terminals as timeouts": (
+        lambda: changed(terminals=np.zeros(len(DATA), bool), timeouts=DATA.terminals | DATA.timeouts),
+        "terminals are marked as timeouts",
+        int(np.flatnonzero(DATA.terminals | DATA.timeouts)[0]),
+    ),
     "one reward in other units": (lambda: with_entry("rewards", 777, 5e4), "a reward is out of all proportion", 777),
     "all rewards in other units": (lambda: changed(rewards=1000 * DATA.rewards), "rewards are very large", None),
     "rewards divided twice": (lambda: changed(rewards=DATA.rewards / 1e5), "rewards are very small", None),
@@ -122,5 +127,5 @@ def test_a_learning_rate_beyond_the_stable_step_is_told_from_self_excitation():
     factor = 2 / (1 + sign.value)
     edge = measure(critic, batch, policy, discount=0.0, learning_rate=10.0 * factor)
     assert edge.spectral_radius == pytest.approx(1, abs=1e-6)
-    excited = replace(wild, seem=1.0)
+    excited = replace(wild, seem=1.0, normalized=0.1)
     assert signs_of_a_bug(reading=excited) == []

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from known_runs import SETTLED, adam_run, flowing, reading, sgd_run
 
 from seemrl import Forecast, InputError, Reading, forecast
 from seemrl.files import strict
@@ -14,32 +15,6 @@ from seemrl.instrument.forecast.verdict import PERSISTENCE_NORMALISED, QUIET, cr
 from seemrl.instrument.reading import pack_fingerprint
 
 BOUND = 300.0
-SETTLED = pack_fingerprint(np.eye(4)[None])
-
-
-def reading(step: int, q_mean: float, rate: float | None, normalized: float = 0.1, **changes: object) -> Reading:
-    values = Reading(
-        step=step,
-        seem=normalized * 100,
-        normalized=normalized,
-        normalized_error=None,
-        rate=rate,
-        rate_error=None,
-        spectral_radius=None,
-        numerical_abscissa=200.0,
-        residual=1e-15,
-        leading=(),
-        q_mean=q_mean,
-        q_max=3 * q_mean,
-        parameter_norm=20.0,
-        rows=4,
-        heads="coupled",
-        method="dense float64",
-        by_sample=(),
-        seconds=0.1,
-        fingerprint=SETTLED,
-    )
-    return replace(values, **changes)
 
 
 def grown(rates: Sequence[float], seen: Sequence[float], every: int = 100, start: float = 100.0) -> list[Reading]:
@@ -164,36 +139,42 @@ def test_the_critical_point_is_where_the_kernel_stops_turning_for_good() -> None
 
 
 def test_a_power_law_run_is_forecast_within_its_interval() -> None:
-    history = [reading(step, (step / 300) ** 3, 3.0 / step) for step in range(500, 2001, 100)]
-    result = forecast(history, reward_bound=BOUND, optimizer="adam", depth=3)
-    assert result.growth_rate == pytest.approx(3 * math.log(1.05) / 100, rel=0.1)  # of the next twentieth
-    crash = 300 * (10 * BOUND) ** (1 / 3)
+    whole = adam_run(3, range(100, 3001, 50), size=0.005)
+    history = [item for item in whole if item.step <= 1000]
+    bound = 600.0
+    result = forecast(history, reward_bound=bound, optimizer="adam", depth=3)
+    next_one = whole[len(history)]
+    assert result.growth_rate == pytest.approx(math.log(next_one.q_mean / history[-1].q_mean) / 50, rel=0.02)
+    crash = next(item.step for item in whole if item.q_mean > 10 * bound)
     assert result.verdict == "diverging"
     assert result.law == "power"
     assert result.crash_step == pytest.approx(crash, rel=0.05)
     assert result.crash_interval is not None and result.crash_interval[1] is not None
     assert result.crash_interval[0] < crash < result.crash_interval[1]
     assert result.curve is not None
-    assert result.curve.steps[0] == 2000
+    assert result.curve.steps[0] == 1000
     assert all(low <= mid <= high for low, mid, high in zip(*_band(result), strict=True))
-    assert any("normalized SEEM" in reason and "step 2000" in reason for reason in result.reasons)
+    assert any("normalized SEEM" in reason and "step 1000" in reason for reason in result.reasons)
 
 
 def test_a_law_says_which_of_its_conditions_hold() -> None:
-    history = [reading(step, (step / 300) ** 3, 3.0 / step) for step in range(500, 2001, 100)]
+    history = [item for item in adam_run(3, range(100, 2001, 100), size=0.005) if item.step >= 500]
     told = _conditions(history, depth=3)
     assert "no normaliser" in told and "since step 500" in told and "settled policy" in told
-    assert "no theorem" in _conditions(grown([8e-3] * 8, [0.25] * 7, every=50), depth=None)
+    assert "Adam's steps are" in told and "target averaging" not in told
+    capped = [replace(item, elasticity=0.2) for item in history]
+    assert "of whose growth target averaging lets through 20%" in _conditions(capped, depth=3)
+    assert "no theorem" in _conditions(grown([8e-3] * 8, [0.25] * 7, every=50), depth=None, bound=BOUND)
     turned = pack_fingerprint(np.diag([1.0, 0.0, 0.0, 0.0])[None])
     assert "still turns (cosine 0.500 at step 2000)" in _conditions(
         [*history[:-1], replace(history[-1], fingerprint=turned)], depth=3
     )
-    slower = [replace(item, rate=(item.rate or 0.0) * 2) for item in history]
+    slower = [flowing(item.step, item.q_mean, 2 * (item.rate or 0.0), kernel_norm=item.kernel_norm) for item in history]
     assert "may still move" in _conditions(slower, depth=3)
 
 
-def _conditions(history: list[Reading], depth: int | None) -> str:
-    reasons = forecast(history, reward_bound=BOUND, depth=depth).reasons
+def _conditions(history: list[Reading], depth: int | None, bound: float = 2000.0) -> str:
+    reasons = forecast(history, reward_bound=bound, depth=depth).reasons
     return next(reason for reason in reasons if reason.startswith("the law's conditions"))
 
 
@@ -212,6 +193,38 @@ def test_without_a_bound_there_is_a_law_but_no_crash_step() -> None:
 def test_a_healthy_run_has_neither_law_nor_crash() -> None:
     result = forecast(grown([1e-6] * 8, [0.1] * 7), reward_bound=BOUND)
     assert (result.verdict, result.law, result.crash_step, result.curve) == ("stable", "none", None, None)
+
+
+def test_a_law_is_given_before_the_alarm_where_values_are_small() -> None:
+    """Under SGD most of a blow-up's time passes far below the bound: there is no alarm yet, but a crash step."""
+    history = sgd_run(2, 5000.0, range(500, 2501, 100))
+    bound = 100 * history[-1].q_mean
+    early = forecast(history, reward_bound=bound, optimizer="sgd", depth=2)
+    assert (early.verdict, early.law) == ("watch", "finite-time")
+    assert early.crash_step == pytest.approx(5000, rel=0.02)
+    assert any("above 0.05 reward bounds" in reason for reason in early.reasons)
+    assert forecast(history, reward_bound=bound / 10, optimizer="sgd", depth=2).verdict == "diverging"
+
+
+def test_a_flow_that_comes_to_rest_is_a_law_of_its_own() -> None:
+    flow = tuple((8.0 * 2**k, 1.5 * (1 - math.exp(-8.0 * 2**k / 500))) for k in range(14))
+    result = forecast([replace(item, flow=flow) for item in grown([-1e-4] * 8, [0.1] * 7)], reward_bound=BOUND)
+    assert (result.verdict, result.law, result.crash_step) == ("stable", "saturating", None)
+    assert f"levels off at {100 * math.exp(0.7 + 1.5):.3g}" in result.law_text
+
+
+@pytest.mark.parametrize(
+    ("history", "says"),
+    [
+        (grown([2e-3] * 8, [0.1] * 7), "the alarm would end after"),
+        (grown([1e-6] * 8, [0.0] * 7), "an alarm takes 2 readings in a row"),
+        ([replace(item, rate=None) for item in grown([0.0] * 4, [0.0] * 3)], "without a learning rate an alarm takes"),
+        ([reading(100, 11 * BOUND, 1e-3)], f"came back below {10 * BOUND:.4g}"),
+        ([reading(100, math.nan, math.nan, q_max=math.nan)], "only a checkpoint from before"),
+    ],
+)
+def test_every_verdict_says_what_would_change_it(history: list[Reading], says: str) -> None:
+    assert says in forecast(history, reward_bound=BOUND, depth=3).reasons[-1]
 
 
 def test_a_forecast_is_strict_json() -> None:

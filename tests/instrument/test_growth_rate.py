@@ -3,7 +3,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from cases import CASES, OBSERVATION, gradients, policy, torch_single, transitions
@@ -109,6 +109,28 @@ def test_averaging_can_speed_up_a_mode_that_turns():
     live, averaged = (rate_of(Dynamics(gain, np.eye(2)), 1e-2, target_rate=tau) for tau in (1.0, 0.01))
     assert live == pytest.approx(math.log1p(-1e-4))
     assert averaged > 5e-5
+
+
+@given(seeds, st.sampled_from([1.0, 0.05, 0.005]), st.floats(1e-4, 1e-2))
+@settings(max_examples=25, deadline=None)
+def test_elasticity_is_what_larger_kernels_do_to_the_rate(seed, target_rate, step):
+    """By a difference, in steps so small that time is continuous."""
+    dynamics = Dynamics(*kernels(seed))
+    found = growth(dynamics, step, Update(target_rate=target_rate))
+    rates = [rate_of(dynamics, step * (1 + change), target_rate=target_rate) for change in (-1e-4, 1e-4)]
+    assume(min(rates) > 1e-6 and abs(rates[1] / rates[0] - 1) < 1e-3)  # no other mode overtakes
+    assert found.elasticity is not None
+    assert found.elasticity == pytest.approx((rates[1] / rates[0] - 1) / 2e-4, abs=0.03)
+    assert 0 <= found.elasticity <= 1
+
+
+def test_a_slow_target_caps_the_rate():
+    """What is capped grows no faster on kernels a thousand times as large, and its elasticity says so."""
+    cross, gram = 1.5 * np.eye(3), np.eye(3)
+    small, large = (growth(Dynamics(cross, gram), step, Update(target_rate=0.005)) for step in (1e-5, 0.3))
+    assert small.elasticity == pytest.approx(1.0, abs=0.02)
+    assert large.elasticity is not None and large.elasticity < 0.03
+    assert large.rate == pytest.approx(0.5 * 0.005, rel=0.02)  # tau (1.5 - 1)
 
 
 def test_compression_leaves_the_growth_rate_alone(monkeypatch):

@@ -72,6 +72,6 @@ def test_a_rollback_puts_the_pytree_back(on_disk, tmp_path):
             break
     restored = monitor.history[-1]
     kept = seen[step - 20 * round((restored.step - monitor._readings[-1].step) / 20)]
-    assert monitor.verdict == "stable" and restored.step == step
+    assert monitor.verdict in ("stable", "watch") and restored.step == step
     assert jax.tree.structure(kept) == jax.tree.structure(held["now"])
     assert all(np.array_equal(*pair) for pair in zip(jax.tree.leaves(kept), jax.tree.leaves(held["now"]), strict=True))

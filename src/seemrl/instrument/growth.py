@@ -23,19 +23,22 @@ class Growth:
         oscillation: log|z| per step of the fastest-growing mode that turns by more than 0.1 radian; -inf without one.
         influence: change of the rate with the weight of each value's gradient, (heads * rows); None where unknown.
         left_out: change of the rate when each row is left out; None where unknown.
+        elasticity: d log(rate) / d log(kernels), from 1 for kernels that may grow on to 0 where target averaging caps
+            the rate; None where unknown.
     """
 
     rate: float
     oscillation: float
     influence: Float[np.ndarray, " n"] | None = None
     left_out: Float[np.ndarray, " rows"] | None = None
+    elasticity: float | None = None
 
     @classmethod
     def of(cls, mode: Mode, influence: np.ndarray | None, left_out: np.ndarray | None = None) -> "Growth":
         """Per critic update, from what a mode does at each target update."""
         period = mode.update.target_period
         per_step = [None if change is None else change / period for change in (influence, left_out)]
-        return cls(mode.rate / period, _log(mode.oscillating), *per_step)
+        return cls(mode.rate / period, _log(mode.oscillating), *per_step, elasticity=_known(mode.elasticity))
 
 
 def growth(kernels: Kernels, step_size: float, update: Update) -> Growth:
@@ -95,10 +98,10 @@ def growth_without_averaging(
         z, number = max(each, key=lambda mode: precedence(mode[0]))
     rate = float(np.log(z.real)) / update.target_period if z.real > 0 else -np.inf
     if number:  # not the rightmost one
-        return Growth(rate, oscillation)
+        return Growth(rate, oscillation, elasticity=1.0)
     per_value = step / (update.needed_slope(z) * z.real * update.target_period)
     changes = [None if change is None else np.real(per_value * change) for change in (found.influence, left_out)]
-    return Growth(rate, oscillation, *changes)
+    return Growth(rate, oscillation, *changes, elasticity=1.0)
 
 
 def _growth_on_subspace(kernels: Kernels, step: float, update: Update) -> Growth | None:
@@ -118,6 +121,10 @@ def _growth_on_subspace(kernels: Kernels, step: float, update: Update) -> Growth
         if mode.correction(moved, rows, basis) <= _SETTLED * abs(mode.z - 1) + _UNNOTICED * update.target_period:
             return Growth.of(mode, mode.influence(rows[0], rows[1], basis))
     return None
+
+
+def _known(value: float) -> float | None:
+    return value if np.isfinite(value) else None
 
 
 def _log(modulus: float) -> float:

@@ -179,7 +179,7 @@ def _lost(step_size: float | None, plain_step: float | None) -> dict[str, Any]:
     """The numbers of a critic that has none left."""
     return {
         **dict.fromkeys(("seem", "normalized", "numerical_abscissa", "residual"), math.nan),
-        **dict.fromkeys(("normalized_error", "rate_error", "oscillation", "kernel_norm")),
+        **dict.fromkeys(("normalized_error", "rate_error", "oscillation", "kernel_norm", "elasticity")),
         "td_error": math.nan,
         "flow": (),
         "rate": None if step_size is None else math.nan,
@@ -203,7 +203,7 @@ def _spectral_numbers(found: Spectrum, step_size: float | None, leading: int) ->
 
 def _update_numbers(moved: Kernels, mode: Growth, state: State, step_size: float, update: Update) -> dict[str, Any]:
     """What a whole update does; the flow takes matrices twice as large as the kernel, so only where that is small."""
-    numbers: dict[str, Any] = {"rate": mode.rate, "oscillation": mode.oscillation}
+    numbers: dict[str, Any] = {"rate": mode.rate, "oscillation": mode.oscillation, "elasticity": mode.elasticity}
     if isinstance(moved, Dynamics):
         numbers["kernel_norm"] = step_size * moved.scale * _norm(moved.matrix)
         if moved.size <= LARGEST_DENSE:

@@ -135,6 +135,22 @@ class Mode:
         return float(np.log(self.z.real)) if self.z.real > 0 else -np.inf
 
     @property
+    def elasticity(self) -> float:
+        """D log(rate) / d log(kernels) in small steps: 1 towards a live target, less where averaging caps the rate.
+
+        In continuous time a mode of rate w solves (tau / (w + tau)) cross - gram - w = 0: the averaged target has that
+        share of the live one. The derivative of this equation is the elasticity.
+        """
+        tau = self.update.target_rate
+        if tau == 1.0:
+            return 1.0
+        rate = float(np.log(self.z.real)) if self.z.real > 0 else np.nan
+        own = complex(np.vdot(self.left, self.right))
+        drawn = tau / (rate + tau) ** 2 * complex(np.vdot(self.left, self.cross @ self.right))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return float(np.clip(np.real(own / (own + drawn)), 0.0, 1.0))
+
+    @property
     def _slope(self) -> complex:
         """left^H T'(z) right."""
         derivative = self.update.averaged_slope(self.z) * self.cross @ self.right

@@ -44,6 +44,8 @@ class Reading:
         kernel_norm: Frobenius norm of the update's own operator, step size and preconditioner included: how the flow
             itself speeds up or slows down from one reading to the next. None when no learning rate is known.
         td_error: root mean square of the TD errors.
+        elasticity: d log(rate) / d log(kernels) of the fastest mode: 1 where kernels twice as large make it grow twice
+            as fast, as with a live target; towards 0 where target averaging caps the rate. None where unknown.
     """
 
     step: int
@@ -69,6 +71,7 @@ class Reading:
     flow: tuple[tuple[float, float], ...] = ()
     kernel_norm: float | None = None
     td_error: float = math.nan
+    elasticity: float | None = None
 
     @property
     def finite(self) -> bool:

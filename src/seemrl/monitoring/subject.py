@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from seemrl.errors import InputError
 from seemrl.instrument.batch import Batch
-from seemrl.instrument.forecast.laws import OptimizerKind
+from seemrl.instrument.forecast.reach import OptimizerKind
 from seemrl.instrument.forecast.remedies import advise
 from seemrl.instrument.forecast.remedy import Remedy
 from seemrl.instrument.kernels import open_critic

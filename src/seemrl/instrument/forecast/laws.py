@@ -1,12 +1,14 @@
-"""How |Q| grows once it feeds itself: one family of laws, d(1/rate)/dt = slope.
+"""How |Q| grows once it feeds itself: paths of log|Q| drawn from what theory says and readings leave open.
 
-With rate = d log|Q| / d step, the theorems of Yue et al. 2023 (section 4) for an L-layer homogeneous critic all say
-that 1/rate moves on a straight line, and differ in its slope:
+With rate = d log|Q| / d step, the theorems of Yue et al. 2023 (section 4) for an L-layer homogeneous critic say
 
-* SGD: slope = -(2L-2)/L. The line reaches zero after L / ((2L-2) rate) steps: |Q| is infinite in finite time.
-* Adam: slope -> 1/L, which is |Q| ~ t^L. While gradients grow fast Adam's second moment lags, its steps are too long,
-  and the slope starts higher.
-* target averaging that caps the rate: slope 0, exponential growth.
+* SGD: d(1/rate)/dt = -(2L-2)/L: 1/rate falls on a straight line to zero, |Q| is infinite in finite time.
+* Adam: |Q| ~ t^L, so that d(1/rate)/dt = 1/L, once the second moment has caught up; before, steps are longer.
+* target averaging caps the rate: towards 1/rate = const, exponential growth.
+
+A `Track` has all three as the pace of a flow. What it leaves open is drawn: the rate now, under SGD how much of the
+initialisation's kernel stays, under Adam how fast kernels change. For any other critic there is no theorem, and the
+rates of the readings themselves are put on a line.
 """
 
 import math
@@ -17,99 +19,156 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-OptimizerKind = Literal["adam", "sgd"]
+from seemrl.instrument.forecast.path import Course, growth_rate
+from seemrl.instrument.forecast.track import Track
+
 LawName = Literal["power", "finite-time", "exponential", "unsettled", "saturating", "none"]
 """``unsettled``: the rate itself still rises, so no law holds yet and the forecast only brackets what may come;
-``saturating``: values fill up towards a level, which only a Q curve's forecast says (`curve_law`)."""
+``saturating``: values fill up towards a level."""
 
-_RATE_ERROR = 0.08  # relative error of one reading's rate: sampling of rows and draws, and Adam's lag
-_ADAM_RATE_ERROR = 0.15  # of the rate that a line through Adam's readings gives for the steps ahead
+_SGD_RATE_ERROR = 0.05
+_INITIAL_SHARE = 3.0  # the fixed part counts as this power of a uniform draw: most of it rather not
+_ADAM_RATE_ERROR, _ADAM_EXPONENT_ERROR = 0.18, 0.12  # of the rate; of the power of |Q| by which kernels change
+_RATE_ERROR = 0.08  # of one reading's rate on a line: sampling of rows and draws
+_LINE_ERROR = 0.15  # of the rate that the line gives for the steps ahead
 _YOUNG_RATE_ERROR = 0.7  # of a rate that has only just stopped rising, shrinking with each reading since
 _SETTLED_READINGS = 3  # since the rate was highest
-_ADAM_SLOPE = (0.45, 0.12)  # mean and standard deviation: between 1/L and what is seen while the second moment lags
-_SGD_SLOPE_ERROR = 0.05
 _UNKNOWN_SLOPE = (0.5, 0.4)  # no theory: from a mild speed-up to growth along a line
+_STRAIGHT = 0.15  # slope of 1/rate, either way, that is still called exponential growth
+_FULL = 30.0  # growth of log|Q| up to which paths are drawn
+_GROWTH = np.concatenate([np.linspace(0, 2, 41), np.linspace(2, _FULL, 113)[1:]])
 _DRAWS = 2000
 _SEED = 0
 
 
 @dataclass(frozen=True)
 class GrowthLaw:
-    """Present values and slopes drawn from what is known of them, as paths of log|Q|.
+    """Paths of log|Q|, as the steps at which each passes the same levels.
 
     Attributes:
-        name: which theorem the slope follows.
+        name: which theorem they follow.
         log_q: log|Q| now.
-        rates: draws of the rate now, per step.
-        slopes: draws of d(1/rate)/d step.
+        rate: d log|Q| / d step now, the middle one.
+        slope: d(1/rate)/d step over the growth ahead, the middle one.
+        growth: levels of log|Q| above the present one, rising from 0.
+        steps: at which each draw passes them; infinite where it never does.
     """
 
     name: LawName
     log_q: float
-    rates: Float[np.ndarray, " draws"]
-    slopes: Float[np.ndarray, " draws"]
+    rate: float
+    slope: float
+    growth: Float[np.ndarray, " levels"]
+    steps: Float[np.ndarray, "draws levels"]
 
     def steps_until(self, log_q: float, quantiles: Sequence[float]) -> list[float]:
         """Quantiles of the number of steps until log|Q| passes a level; infinite where a path never does."""
-        needed = log_q - self.log_q
+        needed = min(log_q - self.log_q, self.growth[-1])
         if needed <= 0:
             return [0.0] * len(quantiles)
-        with np.errstate(over="ignore"):
-            steps = np.expm1(self.slopes * needed) / (self.slopes * self.rates)
-        return [float(value) for value in np.quantile(steps, quantiles, method="nearest")]
+        level = int(np.clip(np.searchsorted(self.growth, needed), 1, len(self.growth) - 1))
+        part = (needed - self.growth[level - 1]) / (self.growth[level] - self.growth[level - 1])
+        before, after = self.steps[:, level - 1], self.steps[:, level]
+        with np.errstate(invalid="ignore"):
+            passed = np.where(np.isfinite(after), before + part * (after - before), np.inf)
+        return [float(value) for value in np.quantile(passed, quantiles, method="nearest")]
 
-    def log_q_after(self, steps: float, quantiles: Sequence[float]) -> list[float]:
-        """Quantiles of log|Q| after some steps; infinite past a finite-time blow-up."""
-        moved = 1 + self.slopes * self.rates * steps
-        with np.errstate(invalid="ignore", divide="ignore"):
-            growth = np.where(moved > 0, np.log(np.maximum(moved, 1e-300)) / self.slopes, np.inf)
-        return [self.log_q + float(value) for value in np.quantile(growth, quantiles, method="nearest")]
+    def log_q_after(
+        self, steps: Float[np.ndarray, " times"], quantiles: Sequence[float]
+    ) -> Float[np.ndarray, "quantiles times"]:
+        """Quantiles of log|Q| after some steps; infinite past a finite-time blow-up.
+
+        A level lies below a quantile where that share of the paths has not passed it yet.
+        """
+        passing = np.quantile(self.steps, [1 - quantile for quantile in quantiles], axis=0, method="nearest")
+        return self.log_q + np.stack([self._levels_at(row, steps) for row in passing])
+
+    def _levels_at(
+        self, passing: Float[np.ndarray, " levels"], steps: Float[np.ndarray, " times"]
+    ) -> Float[np.ndarray, " times"]:
+        reached = np.isfinite(passing)
+        found = np.interp(steps, passing[reached], self.growth[reached])
+        return np.where((steps > passing[-1]) if reached[-1] else False, np.inf, found)
 
 
-def fit_law(
-    steps: Sequence[int],
-    log_q: float,
-    rates: Sequence[float],
-    *,
-    optimizer: OptimizerKind,
-    depth: int | None,
-) -> GrowthLaw:
-    """The law from the positive rates of consecutive readings, the present one last.
-
-    The slope combines what theory expects with the line through 1/rate, each weighted by its precision. While the rate
-    still rises under Adam the critic has not reached its law, and the present rate may be far from what follows: its
-    error is widened.
+def fit_law(track: Track, row: int) -> GrowthLaw | None:
+    """The law of a critic that feeds itself; None where no reading shows growth.
 
     Args:
-        steps: of the readings.
-        log_q: log of mean |Q| now.
-        rates: d log|Q| / d step at each reading, positive.
-        optimizer: how the critic is trained.
-        depth: L, the number of layers with weights of a homogeneous critic (no normaliser); None otherwise.
+        track: readings so far.
+        row: how many of them, the last ones, feed themselves.
     """
-    mean, error = _prior_slope(optimizer, depth)
+    rates = [growth_rate(reading) for reading in track.readings[-max(row, 1) :]]
+    while len(rates) > 1 and min(rates) <= 0:  # before that, rewards moved the values
+        rates.pop(0)
+    if rates[-1] <= 0:
+        return None
+    log_q = math.log(track.readings[-1].q_mean)
+    random = np.random.default_rng(_SEED)
     peak = int(np.argmax(rates))
-    first = 0 if optimizer == "sgd" else peak
-    settled = optimizer == "sgd" or len(rates) - peak >= _SETTLED_READINGS
-    own_error = _RATE_ERROR if optimizer == "sgd" else _ADAM_RATE_ERROR
-    rate, rate_error = rates[-1], math.hypot(own_error, _YOUNG_RATE_ERROR / (len(rates) - first))
+    settled = track.optimizer == "sgd" or len(rates) - peak >= _SETTLED_READINGS
+    if track.depth is None:
+        return _on_a_line(track, rates, peak, settled, log_q, random)
+    if track.optimizer == "sgd":
+        steps = _blow_ups(track, random) / _drawn_rates(_SGD_RATE_ERROR, len(rates), random)
+        return _named(log_q, steps, settled=True)
+    error = _ADAM_EXPONENT_ERROR if settled else 2 * _ADAM_EXPONENT_ERROR
+    steps = _powers(track, error, random) / _drawn_rates(_ADAM_RATE_ERROR, len(rates) - peak, random)
+    return _named(log_q, steps, settled)
+
+
+def _drawn_rates(error: float, readings: int, random: np.random.Generator) -> Float[np.ndarray, "draws 1"]:
+    """Factors of the rate now: certain to ``error``, and less where few readings say so."""
+    return np.exp(math.hypot(error, _YOUNG_RATE_ERROR / readings) * random.standard_normal((_DRAWS, 1)))
+
+
+def _blow_ups(track: Track, random: np.random.Generator) -> Float[np.ndarray, "draws levels"]:
+    """Under SGD: between all kernels growing, and the initialisation's part of them staying as its norm says."""
+    soon, late = (_at_levels(track.with_initial_part(part)) for part in (0.0, track.initial_part()))
+    share = random.random((_DRAWS, 1)) ** _INITIAL_SHARE
+    with np.errstate(divide="ignore", invalid="ignore"):
+        between = np.exp((1 - share) * np.log(soon) + share * np.log(late))
+    return np.where(np.isfinite(soon), between, np.inf)
+
+
+def _powers(track: Track, error: float, random: np.random.Generator) -> Float[np.ndarray, "draws levels"]:
+    """Under Adam: the track's own course, corrected by how it came true, kernels changing a little otherwise."""
+    passed = np.diff(_at_levels(track.course())) / track.share
+    middle = (_GROWTH[1:] + _GROWTH[:-1]) / 2
+    drawn = error * random.standard_normal((_DRAWS, 1))
+    with np.errstate(over="ignore"):
+        steps = np.cumsum(passed * np.exp(drawn * middle), axis=1)
+    return np.hstack([np.zeros((_DRAWS, 1)), steps])
+
+
+def _at_levels(course: Course) -> Float[np.ndarray, " levels"]:
+    """Steps at which a course first passes each level; past its end as it last went, if it rose."""
+    steps, growth = course
+    highest = np.maximum.accumulate(growth)
+    rising = np.append(True, np.diff(highest) > 0)
+    steps, growth = steps[rising], highest[rising]
+    pace = (steps[-1] - steps[-2]) / (growth[-1] - growth[-2]) if len(steps) > 1 and rising[-1] else math.inf
+    beyond = np.maximum(_GROWTH - growth[-1], 0)
+    with np.errstate(invalid="ignore"):
+        return np.interp(_GROWTH, growth, steps) + np.where(beyond > 0, beyond * pace, 0.0)
+
+
+def _on_a_line(
+    track: Track, rates: Sequence[float], peak: int, settled: bool, log_q: float, random: np.random.Generator
+) -> GrowthLaw:
+    """No theorem: the rates measured, on a line of 1/rate over steps, weighted against a wide prior of its slope."""
+    corrected = np.asarray(rates) * track.share
+    (mean, error), rate = _UNKNOWN_SLOPE, float(corrected[-1])
     if settled:
-        mean, error, rate = _combine_with_line(mean, error, np.asarray(steps[first:], float), np.asarray(rates[first:]))
+        at = [float(reading.step) for reading in track.readings[-len(rates) :][peak:]]
+        mean, error, rate = _combine_with_line(mean, error, np.array(at), corrected[peak:])
     else:
         error *= 2
-    random = np.random.default_rng(_SEED)
-    slopes = mean + error * random.standard_normal(_DRAWS)
+    slopes = mean + error * random.standard_normal((_DRAWS, 1))
     slopes = np.where(np.abs(slopes) < 1e-6, 1e-6, slopes)  # the exponential law, without a division by zero
-    draws = rate * np.exp(rate_error * random.standard_normal(_DRAWS))
-    return GrowthLaw(_name(mean) if settled else "unsettled", log_q, draws, slopes)
-
-
-def _prior_slope(optimizer: OptimizerKind, depth: int | None) -> tuple[float, float]:
-    if depth is None:
-        return _UNKNOWN_SLOPE
-    if optimizer == "sgd":
-        return -(2 * depth - 2) / depth, _SGD_SLOPE_ERROR
-    return _ADAM_SLOPE
+    drawn = rate * _drawn_rates(_LINE_ERROR, len(rates) - peak, random)
+    with np.errstate(over="ignore"):
+        return _named(log_q, np.expm1(slopes * _GROWTH) / (slopes * drawn), settled)
 
 
 def _combine_with_line(
@@ -129,7 +188,12 @@ def _combine_with_line(
     return posterior, math.sqrt(1 / precision), 1 / now if now > 0 else float(rates[-1])
 
 
-def _name(slope: float) -> LawName:
-    if slope < -0.15:
-        return "finite-time"
-    return "power" if slope > 0.15 else "exponential"
+def _named(log_q: float, steps: Float[np.ndarray, "draws levels"], settled: bool) -> GrowthLaw:
+    """By the slope of 1/rate over the next factor e of |Q|, along the middle path."""
+    middle = np.median(steps, axis=0)
+    with np.errstate(invalid="ignore"):
+        inverse = np.diff(middle) / np.diff(_GROWTH)
+    one = int(np.searchsorted(_GROWTH, 1.0))
+    slope = float((inverse[one] - inverse[0]) / middle[one]) if np.isfinite(middle[one]) else math.inf
+    name: LawName = "finite-time" if slope < -_STRAIGHT else "power" if slope > _STRAIGHT else "exponential"
+    return GrowthLaw(name if settled else "unsettled", log_q, float(1 / inverse[0]), slope, _GROWTH, steps)

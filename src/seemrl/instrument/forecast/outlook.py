@@ -10,19 +10,20 @@ import numpy as np
 
 from seemrl.errors import InputError
 from seemrl.instrument.forecast.chance import probability
-from seemrl.instrument.forecast.laws import GrowthLaw, LawName, OptimizerKind, fit_law
-from seemrl.instrument.forecast.path import growth_rate, next_growth, recent_known, share
-from seemrl.instrument.forecast.reach import DIVERGED_FACTOR
+from seemrl.instrument.forecast.laws import GrowthLaw, LawName, fit_law
+from seemrl.instrument.forecast.path import levels_off
+from seemrl.instrument.forecast.reach import DIVERGED_FACTOR, OptimizerKind
 from seemrl.instrument.forecast.reasons import explain, why_no_law
-from seemrl.instrument.forecast.verdict import Verdict, critical_point, is_feeding, judge
+from seemrl.instrument.forecast.track import Track
+from seemrl.instrument.forecast.verdict import Verdict, critical_point, feeding_row, judge
 from seemrl.instrument.reading import Reading
 
 _QUANTILES = (0.05, 0.5, 0.95)
 _CURVE_POINTS = 60
 _LAW_TEXTS = {
     "unsettled": "too early for a law: the rate itself still rises",
-    "power": "power law: 1/rate rises on a line of slope {slope:.2f}, |Q| ~ t^{exponent:.1f}",
-    "finite-time": "finite-time blow-up: 1/rate falls on a line of slope {slope:.2f}",
+    "power": "power law: 1/rate rises with a slope of {slope:.2f}, {power}{end}",
+    "finite-time": "finite-time blow-up: 1/rate falls with a slope of {slope:.2f}",
     "exponential": "exponential growth: the rate stays as it is (slope {slope:.2f})",
 }
 
@@ -44,10 +45,10 @@ class Forecast:
     Attributes:
         step: the last reading's.
         verdict: "stable", "watch", "diverging" or "diverged".
-        law: "power", "finite-time", "exponential", "saturating" (from a Q curve alone), "unsettled" while the rate
-            itself still rises, or "none" where |Q| does not feed itself.
+        law: "power", "finite-time" or "exponential" growth that feeds itself, "unsettled" while its rate still rises;
+            "saturating" where the flow levels off; or "none".
         law_text: the law in one line, with its numbers; or why it is too early for one.
-        rate: d log|Q| / d step now, fitted; None without a law.
+        rate: d log|Q| / d step now, by the law; None without one, or where the flow levels off.
         growth_rate: d log mean |Q| / d step foretold for the next twentieth of the steps so far, at any verdict: the
             last reading's flow, corrected by how flows came true; None where unknown.
         critical_point: step since which the kernel's direction stands still, or None.
@@ -99,52 +100,37 @@ def forecast(
         raise InputError("forecast: the history is empty; take at least one reading")
     if any(later.step <= earlier.step for earlier, later in pairwise(history)):
         raise InputError("forecast: the steps of the readings must rise; pass each reading its step=")
-    verdict, evidence = judge(history, reward_bound, homogeneous=depth is not None)
-    law = _law(history, reward_bound, optimizer, depth) if verdict == "diverging" else None
+    judged = judge(history, reward_bound, homogeneous=depth is not None, optimizer=optimizer)
+    verdict = judged.verdict
+    track, law = Track.of(history, optimizer, depth), None
+    if track is not None and judged.sustained and verdict != "diverged":
+        law = fit_law(
+            track, feeding_row(track.readings, reward_bound, homogeneous=depth is not None, optimizer=optimizer)
+        )
+    level = None if law is not None or verdict == "diverged" else _level(track)
     target = None if reward_bound is None else DIVERGED_FACTOR * reward_bound
     low, middle, high = _crash(history[-1], law, target)
-    slope = None if law is None else float(np.median(law.slopes))
     return Forecast(
         step=history[-1].step,
         verdict=verdict,
-        law="none" if law is None else law.name,
-        law_text=why_no_law(history, evidence, verdict) if law is None or slope is None else _text(law.name, slope),
-        rate=None if law is None else float(np.median(law.rates)),
+        law=law.name if law is not None else "saturating" if level else "none",
+        law_text=_text(law, depth) if law is not None else level or why_no_law(history, judged),
+        rate=None if law is None else law.rate,
         critical_point=critical_point(history),
         crash_step=middle,
         crash_interval=None if low is None else (low, high),
         curve=None if law is None else _curve(history[-1].step, law, high or middle),
-        growth_rate=_next_rate(history),
+        growth_rate=_next_rate(track),
         probability=1.0 if verdict == "diverged" else probability(history, reward_bound, homogeneous=depth is not None),
-        reasons=explain(history, evidence, verdict, reward_bound, homogeneous=depth is not None),
+        reasons=explain(history, judged, reward_bound, track, homogeneous=depth is not None),
     )
 
 
-def _law(
-    history: Sequence[Reading], reward_bound: float | None, optimizer: OptimizerKind, depth: int | None
-) -> GrowthLaw | None:
-    """The law fitted to the last unbroken row of readings that feed themselves, at the pace their flows came true."""
-    steps, rates = [], []
-    row = recent_known(history)
-    for reading in reversed(row):
-        rate = growth_rate(reading)
-        feeds = reading.rate is None or is_feeding(reading, reward_bound, homogeneous=depth is not None)
-        if rate <= 0 or not (feeds or reading is row[-1]):  # before that, rewards moved the values
-            break
-        steps.append(reading.step)
-        rates.append(rate)
-    if not rates:
+def _next_rate(track: Track | None) -> float | None:
+    if track is None:
         return None
-    corrected = [rate * share(row) for rate in rates[::-1]]
-    return fit_law(steps[::-1], math.log(row[-1].q_mean), corrected, optimizer=optimizer, depth=depth)
-
-
-def _next_rate(history: Sequence[Reading]) -> float | None:
-    last = history[-1]
-    if not recent_known(history):
-        return None
-    steps = max(16.0, last.step / 20)
-    return next_growth(history, steps) / steps
+    steps = max(16.0, track.readings[-1].step / 20)
+    return track.growth(steps) / steps
 
 
 def _crash(
@@ -158,13 +144,27 @@ def _crash(
 
 
 def _curve(step: int, law: GrowthLaw, until: float | None) -> Curve:
-    horizon = (until - step) if until is not None else 3 / float(np.median(law.rates))
+    horizon = (until - step) if until is not None else 3 / law.rate
     ahead = np.unique(np.linspace(0, min(horizon * 1.2, 1e9), _CURVE_POINTS).astype(int))
     with np.errstate(over="ignore"):
-        band = np.exp([law.log_q_after(float(steps), _QUANTILES) for steps in ahead])
-    low, middle, high = (list(map(float, column)) for column in band.T)
+        band = np.exp(law.log_q_after(ahead.astype(float), _QUANTILES))
+    low, middle, high = (list(map(float, row)) for row in band)
     return Curve([step + int(steps) for steps in ahead], low, middle, high)
 
 
-def _text(law: LawName, slope: float) -> str:
-    return _LAW_TEXTS[law].format(slope=slope, exponent=1 / slope)
+def _level(track: Track | None) -> str | None:
+    """Values that fill up: where, at fixed kernels, and how soon."""
+    found = None if track is None else levels_off(track.readings[-1])
+    if track is None or found is None:
+        return None
+    last, (growth, half) = track.readings[-1], found
+    return (
+        f"saturating: kernels as they are, mean |Q| levels off at {last.q_mean * math.exp(growth):.3g}, half of the "
+        f"rise done by step {last.step + half:,.0f}"
+    )
+
+
+def _text(law: GrowthLaw, depth: int | None) -> str:
+    power = f"|Q| ~ t^{1 / law.slope:.1f}" if law.slope > 0 else ""
+    end = "" if depth is None else f", t^{depth} in the end"
+    return _LAW_TEXTS[law.name].format(slope=law.slope, power=power, end=end)

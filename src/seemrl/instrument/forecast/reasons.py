@@ -3,47 +3,56 @@
 import math
 from collections.abc import Sequence
 
-from seemrl.instrument.forecast.path import recent_known, share
-from seemrl.instrument.forecast.reach import HORIZON
+from seemrl.instrument.forecast.path import elasticity_of
+from seemrl.instrument.forecast.reach import DIVERGED_FACTOR, HORIZON
+from seemrl.instrument.forecast.track import Track
 from seemrl.instrument.forecast.verdict import (
     LARGEST_SHARE,
     PERSISTENCE,
     PERSISTENCE_NORMALISED,
     QUIET,
     SMALLEST_GROWTH,
+    SMALLEST_LEVEL,
     SMALLEST_NORMALIZED,
     SMALLEST_SHARE,
+    TELLING_GROWTH,
+    TELLING_NORMALIZED,
+    TELLING_PERSISTENCE,
     Evidence,
-    Verdict,
+    Judgement,
     critical_point,
 )
 from seemrl.instrument.reading import Reading
 
 SETTLED_SHARE = 0.25
 """Distance of seen over foretold growth from 1, that sampling of rows explains."""
+_UNCAPPED = 0.9  # elasticity above which target averaging does not matter
 _SHOWN = 3  # readings whose evidence is told
 
 
 def explain(
     history: Sequence[Reading],
-    evidence: Sequence[Evidence],
-    verdict: Verdict,
+    judged: Judgement,
     reward_bound: float | None,
+    track: Track | None,
     *,
     homogeneous: bool,
 ) -> list[str]:
-    """One line each.
+    """One line each: what the verdict rests on, then what would change it.
 
     Args:
         history: readings so far.
-        evidence: of each but the first.
-        verdict: what was made of it.
+        judged: what was made of them.
         reward_bound: max|r| / (1 - discount), or None.
+        track: the readings as a track; None where the last one says nothing.
         homogeneous: the critic has no normaliser.
     """
     last = history[-1]
     if not last.finite:
-        return [f"|Q| is not finite at step {last.step}: mean |Q| = {last.q_mean:.3g}"]
+        return [
+            f"|Q| is not finite at step {last.step}: mean |Q| = {last.q_mean:.3g}",
+            "only a checkpoint from before that step would change this",
+        ]
     reasons = []
     if reward_bound:
         times = last.q_mean / reward_bound
@@ -51,27 +60,38 @@ def explain(
             f"mean |Q| = {last.q_mean:.3g} at step {last.step}: {times:.2g} times the reward bound {reward_bound:.4g}"
         )
     reasons.append(f"normalized SEEM = {last.normalized:.2g} at step {last.step}")
-    reasons += [_told(item) for item in evidence[-_SHOWN:]]
+    reasons += [_told(item) for item in judged.evidence[-_SHOWN:]]
     if last.oscillation is not None and last.oscillation > 0 and last.spectral_radius is not None:
         reasons.append(
             f"values swing: an oscillating mode grows by {last.oscillation:.2g} per step at step {last.step}; "
             "a smaller learning rate ends that"
         )
-    needed = PERSISTENCE if homogeneous else PERSISTENCE_NORMALISED
-    if verdict == "diverging":
-        if last.rate is not None:
-            reasons.append(when_it_applies(history, homogeneous=homogeneous))
-        reasons.append(
+    if track is not None and last.rate is not None and judged.verdict != "diverged" and judged.sustained:
+        reasons.append(when_it_applies(history, track))
+    return [*reasons, _what_would_change(judged, last, reward_bound, homogeneous)]
+
+
+def _what_would_change(judged: Judgement, last: Reading, reward_bound: float | None, homogeneous: bool) -> str:
+    if judged.verdict == "diverged":
+        return f"the verdict would change if mean |Q| came back below {DIVERGED_FACTOR * (reward_bound or 0):.4g}"
+    if judged.verdict == "diverging":
+        return (
             f"the alarm would end after {QUIET} readings in a row without a growing mode whose flow reaches ten "
             "reward bounds"
         )
-    elif verdict != "diverged" and last.rate is not None:
-        reasons.append(
-            f"an alarm takes {needed} readings in a row with normalized SEEM above {SMALLEST_NORMALIZED}, a rate above "
-            f"0, ten reward bounds within {HORIZON} times the steps so far, and between them growth of at least "
-            f"{SMALLEST_GROWTH} in log|Q| foretold, of which {SMALLEST_SHARE:.0%} to {LARGEST_SHARE:.0%} is seen"
+    if last.rate is None:
+        return (
+            f"without a learning rate an alarm takes {TELLING_PERSISTENCE} readings in a row with normalized SEEM "
+            f"above {TELLING_NORMALIZED} and growth of more than {TELLING_GROWTH} in log|Q|"
         )
-    return reasons
+    if judged.sustained:
+        return f"growth feeds itself; an alarm takes mean |Q| above {SMALLEST_LEVEL} reward bounds besides"
+    needed = PERSISTENCE if homogeneous else PERSISTENCE_NORMALISED
+    return (
+        f"an alarm takes {needed} readings in a row with normalized SEEM above {SMALLEST_NORMALIZED}, a rate above "
+        f"0, ten reward bounds within {HORIZON} times the steps so far, and between them growth of at least "
+        f"{SMALLEST_GROWTH} in log|Q| foretold, of which {SMALLEST_SHARE:.0%} to {LARGEST_SHARE:.0%} is seen"
+    )
 
 
 def _told(item: Evidence) -> str:
@@ -86,29 +106,40 @@ def _told(item: Evidence) -> str:
     )
 
 
-def when_it_applies(history: Sequence[Reading], *, homogeneous: bool) -> str:
+def when_it_applies(history: Sequence[Reading], track: Track) -> str:
     """Which conditions of a growth law hold: a homogeneous critic, a kernel and a policy that have settled.
 
-    A reading knows its targets' actions by their kernels alone, so a policy that still moves shows in what flows leave
-    out: growth seen over growth foretold.
+    A reading knows its targets' actions by their kernels alone, so a policy that still moves shows in what is left out:
+    growth seen over growth foretold.
     """
     last, since = history[-1], critical_point(history)
-    critic = "no normaliser, as the theorem asks" if homogeneous else "a normaliser, for which there is no theorem"
+    critic = "a normaliser, for which there is no theorem" if track.depth is None else "no normaliser, as theorems ask"
     cosine = None if len(history) < 2 else last.ntk_cosine(history[-2])
     turning = "is not known" if cosine is None else f"still turns (cosine {cosine:.3f} at step {last.step})"
     kernel = turning if since is None else f"has kept its direction since step {since}"
-    came_true = share(recent_known(history))
-    settled = "as a settled policy would show" if abs(came_true - 1) <= SETTLED_SHARE else "the policy may still move"
+    settled = "as a settled policy would show" if abs(track.share - 1) <= SETTLED_SHARE else "the policy may still move"
     return (
-        f"the law's conditions: the critic has {critic}; its kernel {kernel}; {came_true:.0%} of the growth foretold "
-        f"for the last readings was seen by step {last.step}: {settled}"
+        f"the law's conditions: the critic has {critic}; its kernel {kernel}{_scale(track)}; {track.share:.0%} of the "
+        f"growth foretold for the last readings was seen by step {last.step}: {settled}"
     )
 
 
-def why_no_law(history: Sequence[Reading], evidence: Sequence[Evidence], verdict: Verdict) -> str:
+def _scale(track: Track) -> str:
+    """What keeps a homogeneous critic from its law for now."""
+    capped = elasticity_of(track.readings[-1])
+    cap = "" if capped > _UNCAPPED else f", of whose growth target averaging lets through {capped:.0%}"
+    if track.depth is None:
+        return cap
+    if track.optimizer == "adam":
+        return f"{cap}; Adam's steps are {track.moments[-1].step:.2g} times their steady size"
+    fixed = track.initial_part()
+    return f"{cap}, {fixed / (1 + fixed) if math.isfinite(fixed) else 1:.0%} of it that of the initialisation"
+
+
+def why_no_law(history: Sequence[Reading], judged: Judgement) -> str:
     """Why no growth law is given."""
-    last = history[-1]
-    if verdict == "diverged":
+    last, evidence = history[-1], judged.evidence
+    if judged.verdict == "diverged":
         return "diverged: there is nothing left to foretell"
     if len(history) < PERSISTENCE + 1:
         return f"too early for a law: {len(history)} readings, and it takes {PERSISTENCE + 1}"

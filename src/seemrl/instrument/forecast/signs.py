@@ -21,6 +21,8 @@ _LARGE_REWARD, _SMALL_REWARD = 100.0, 1e-3
 _AT_AN_END = 0.5  # of an action's values
 _FEW = 20  # different values of an action that is a choice, not a quantity
 _LARGE_OBSERVATION = 100.0  # root mean square
+_ROUNDING = 1e-6  # normalized SEEM that is zero in single precision
+_SHORT = 0.9  # of the longest episode
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,21 @@ def _of_lengths(data: Dataset) -> Iterator[Sign]:
             f"{count} episodes end in a terminal after exactly {longest} steps, the longest there are; first row {row}",
             "a time limit is no end of the task: without a bootstrap there, values depend on a hidden clock",
             f"mark rows that were cut short by a limit of {longest} steps as timeouts, not as terminals",
+        )
+    early = (lengths < _SHORT * longest) & data.timeouts[ends]
+    different = np.unique(lengths[early]).size
+    if not data.terminals.any() and early.sum() > len(ends) / 2 and different >= _SAME_LIMIT:
+        row = int(ends[early][0])
+        yield Sign(
+            "terminals are marked as timeouts",
+            "timeouts at no common limit",
+            float(early.sum()),
+            row,
+            f"{int(early.sum())} of {len(ends)} episodes end in a timeout, after {different} different numbers of "
+            f"steps below the longest, {longest}, and no row is a terminal; first row {row}",
+            "a time limit is the same for all: these ended by themselves, and bootstrapping there gives a state that "
+            "has no future the value of one that has",
+            "mark rows in which the task ended as terminals; keep timeouts for those that were cut short",
         )
 
 
@@ -257,7 +274,7 @@ def _of_observations(observations: np.ndarray) -> Iterator[Sign]:
 
 def _of_step(reading: Reading) -> Iterator[Sign]:
     radius = reading.spectral_radius
-    if radius is None or not radius > 1 or not reading.seem <= 0:
+    if radius is None or not radius > 1 or not reading.normalized <= max(_ROUNDING, reading.residual):
         return
     factor = 2 / (1 + radius)  # -radius = 1 - step * size; stable is step * size <= 2
     yield Sign(

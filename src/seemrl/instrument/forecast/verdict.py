@@ -13,10 +13,10 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from seemrl.instrument.forecast.path import ahead, known
-from seemrl.instrument.forecast.reach import DIVERGED_FACTOR, margin
+from seemrl.instrument.forecast.reach import DIVERGED_FACTOR, OptimizerKind, margin
 from seemrl.instrument.reading import Reading
 
 Verdict = Literal["stable", "watch", "diverging", "diverged"]
@@ -69,13 +69,16 @@ class Evidence:
     excited: bool
 
 
-def weigh(since: Sequence[Reading], reward_bound: float | None, *, homogeneous: bool) -> Evidence:
+def weigh(
+    since: Sequence[Reading], reward_bound: float | None, *, homogeneous: bool, optimizer: OptimizerKind = "adam"
+) -> Evidence:
     """What a finite reading says after those before it.
 
     Args:
         since: readings over which growth is compared, the one that is weighed last; two at least.
         reward_bound: max|r| / (1 - discount), or None.
         homogeneous: the critic has no normaliser.
+        optimizer: how it is trained.
     """
     first, previous, reading = since[0], since[-2], since[-1]
     if reading.rate is None:
@@ -87,9 +90,9 @@ def weigh(since: Sequence[Reading], reward_bound: float | None, *, homogeneous: 
     if not all(map(known, since)):
         return Evidence(reading.step, None, seen, None, False, False, False)
     foretold = sum(ahead(before, after.step - before.step) for before, after in pairwise(since))
-    reach = margin(reading, reward_bound, homogeneous=homogeneous)
+    reach = margin(reading, reward_bound, homogeneous=homogeneous, optimizer=optimizer)
     moved = foretold > SMALLEST_GROWTH and SMALLEST_SHARE * foretold < seen < LARGEST_SHARE * foretold
-    feeding = is_feeding(reading, reward_bound, homogeneous=homogeneous)
+    feeding = is_feeding(reading, reward_bound, homogeneous=homogeneous, optimizer=optimizer)
     level = reward_bound is None or reading.q_mean > SMALLEST_LEVEL * reward_bound
     return Evidence(reading.step, foretold, seen, reach, feeding, moved, moved and level and feeding)
 
@@ -98,49 +101,94 @@ def _grown(before: Reading, after: Reading) -> float:
     return math.log(max(after.q_mean, 1e-300) / max(before.q_mean, 1e-300))
 
 
-def is_feeding(reading: Reading, reward_bound: float | None, *, homogeneous: bool) -> bool:
+def is_feeding(
+    reading: Reading, reward_bound: float | None, *, homogeneous: bool, optimizer: OptimizerKind = "adam"
+) -> bool:
     """Whether a mode grows, is no faint part of the kernel, and the flow reaches ten reward bounds soon."""
     if reading.rate is None or not known(reading):
         return False
     grows = reading.rate > 0 and reading.normalized > SMALLEST_NORMALIZED
-    return grows and margin(reading, reward_bound, homogeneous=homogeneous) > 0
+    return grows and margin(reading, reward_bound, homogeneous=homogeneous, optimizer=optimizer) > 0
+
+
+def feeding_row(
+    readings: Sequence[Reading], reward_bound: float | None, *, homogeneous: bool, optimizer: OptimizerKind
+) -> int:
+    """How many of the last readings feed themselves, without a gap; where no learning rate is known, all count."""
+    row = 0
+    for reading in reversed(readings):
+        if reading.rate is not None and not is_feeding(
+            reading, reward_bound, homogeneous=homogeneous, optimizer=optimizer
+        ):
+            break
+        row += 1
+    return row
+
+
+class Judgement(NamedTuple):
+    """What was made of all readings.
+
+    Attributes:
+        verdict: after the last one.
+        evidence: of each but the first.
+        sustained: a row of readings feed themselves, whether or not the values are still small beside the bound: what
+            a growth law needs.
+    """
+
+    verdict: Verdict
+    evidence: list[Evidence]
+    sustained: bool
 
 
 def judge(
-    history: Sequence[Reading], reward_bound: float | None, *, homogeneous: bool = True
-) -> tuple[Verdict, list[Evidence]]:
-    """The verdict after the last reading, and the evidence of each reading but the first.
+    history: Sequence[Reading],
+    reward_bound: float | None,
+    *,
+    homogeneous: bool = True,
+    optimizer: OptimizerKind = "adam",
+) -> Judgement:
+    """The verdict after the last reading, and what it rests on.
 
     Args:
         history: readings on the same rows, by step.
         reward_bound: max|r| / (1 - discount); None where unknown (then only a critic that is not finite has diverged).
         homogeneous: the critic has no normaliser.
+        optimizer: how it is trained.
     """
-    followed = list(follow(history, reward_bound, homogeneous=homogeneous))
-    alarmed = bool(followed) and followed[-1][1]
-    evidence = [item for item, _ in followed]
-    return _word(history[-1], reward_bound, alarmed, evidence), evidence
+    followed = list(follow(history, reward_bound, homogeneous=homogeneous, optimizer=optimizer))
+    alarmed, sustained = (followed[-1].alarmed, followed[-1].sustained) if followed else (False, False)
+    evidence = [item.evidence for item in followed]
+    return Judgement(_word(history[-1], reward_bound, alarmed, sustained, evidence), evidence, sustained)
+
+
+class Followed(NamedTuple):
+    """A reading's evidence, whether the alarm is on after it, and whether it would be but for small values."""
+
+    evidence: Evidence
+    alarmed: bool
+    sustained: bool
 
 
 def follow(
-    history: Sequence[Reading], reward_bound: float | None, *, homogeneous: bool
-) -> Iterator[tuple[Evidence, bool]]:
-    """The evidence of each finite reading after the first, and whether the alarm is on after it."""
-    alarmed, quiet, start = False, 0, 0
-    row = int(is_feeding(history[0], reward_bound, homogeneous=homogeneous))
+    history: Sequence[Reading], reward_bound: float | None, *, homogeneous: bool, optimizer: OptimizerKind = "adam"
+) -> Iterator[Followed]:
+    """The evidence of each finite reading after the first, and what is on after it."""
+    alarmed, sustained, quiet, start = False, False, 0, 0
+    row = int(is_feeding(history[0], reward_bound, homogeneous=homogeneous, optimizer=optimizer))
     for number, (previous, reading) in enumerate(pairwise(history), start=1):
         if not (previous.finite and reading.finite):
             return
-        item = weigh(history[start : number + 1], reward_bound, homogeneous=homogeneous)
+        item = weigh(history[start : number + 1], reward_bound, homogeneous=homogeneous, optimizer=optimizer)
         small = item.foretold is not None and 0 <= item.foretold <= SMALLEST_GROWTH
         waiting = item.feeding and row and small and reading.step < LONGEST_WAIT * history[start].step
         if not waiting:  # else the growth of dense readings adds up
             row = (row + 1 if item.moved and row else 1) if item.feeding else 0
             start = number
         quiet = 0 if item.feeding else quiet + 1
-        raised = item.excited and row >= persistence(item, homogeneous)
-        alarmed = raised or (alarmed and quiet < QUIET)
-        yield item, alarmed
+        lasting = item.moved and row >= persistence(item, homogeneous)
+        sustained = lasting or (sustained and quiet < QUIET)
+        alarmed = (lasting and item.excited) or (alarmed and quiet < QUIET)
+        yield Followed(item, alarmed, sustained)
 
 
 def persistence(evidence: Evidence, homogeneous: bool) -> int:
@@ -150,13 +198,15 @@ def persistence(evidence: Evidence, homogeneous: bool) -> int:
     return PERSISTENCE if homogeneous else PERSISTENCE_NORMALISED
 
 
-def _word(last: Reading, reward_bound: float | None, alarmed: bool, evidence: Sequence[Evidence]) -> Verdict:
+def _word(
+    last: Reading, reward_bound: float | None, alarmed: bool, sustained: bool, evidence: Sequence[Evidence]
+) -> Verdict:
     if not last.finite or (reward_bound is not None and last.q_mean > DIVERGED_FACTOR * reward_bound):
         return "diverged"
     if alarmed:
         return "diverging"
     beyond = reward_bound is not None and last.q_mean > reward_bound
-    return "watch" if beyond or (evidence and evidence[-1].excited) else "stable"
+    return "watch" if beyond or sustained or (evidence and evidence[-1].excited) else "stable"
 
 
 def critical_point(history: Sequence[Reading]) -> int | None:
