@@ -29,11 +29,12 @@ test: $(VENV)/ready-test  ## the quick tests
 test-slow: $(VENV)/ready-test  ## the slow tests
 	@$(BIN)/python -m pytest -m slow
 
-# d3rlpy pins gymnasium 1.0.0, and TorchRL its own tensordict, so the other trainers' libraries are tested in environments of their own.
-test-integrations: .venv-d3rlpy/ready .venv-online/ready .venv-torchrl/ready  ## the tests inside other trainers
+# The libraries' pins contradict each other's, so the other trainers are tested in environments of their own.
+test-integrations: .venv-d3rlpy/ready .venv-online/ready .venv-torchrl/ready .venv-tianshou/ready  ## inside other trainers
 	@OMP_NUM_THREADS=1 .venv-d3rlpy/bin/python -m pytest tests/integrations
 	@OMP_NUM_THREADS=1 .venv-online/bin/python -m pytest tests/integrations
 	@OMP_NUM_THREADS=1 .venv-torchrl/bin/python -m pytest tests/integrations
+	@OMP_NUM_THREADS=1 .venv-tianshou/bin/python -m pytest tests/integrations
 
 bench: $(VENV)/ready-test  ## how long readings take
 	@$(BIN)/python -m benchmarks.readings
@@ -75,11 +76,12 @@ $(VENV)/ready-lint: pyproject.toml constraints.txt | $(VENV)/created
 $(VENV)/ready-docs: pyproject.toml constraints.txt | $(VENV)/created
 	$(call install,docs,the documentation,a minute or so)
 
-# $(call library,REQUIREMENTS,EXTRAS): seemrl beside one library, under our pins but for the one that d3rlpy contradicts.
+# $(call library,REQUIREMENTS,EXTRAS): seemrl beside one library, under our pins but for those that one of them contradicts:
+# gymnasium (d3rlpy), pandas, virtualenv and its filelock (Tianshou).
 define library
 	@echo "make: setting up $(@D) for $(1) (once; a minute or so)"
 	@$(BIN)/python -m venv $(@D)
-	@grep -v '^gymnasium==' constraints.txt > $(@D)/constraints.txt
+	@grep -vE '^(gymnasium|pandas|virtualenv|filelock)==' constraints.txt > $(@D)/constraints.txt
 	@$(@D)/bin/python -m pip install --quiet --no-compile --constraint $(@D)/constraints.txt \
 		--editable '.[torch$(2)]' $(1) beartype pytest
 	@touch $@
@@ -93,6 +95,9 @@ endef
 
 .venv-torchrl/ready: pyproject.toml constraints.txt | $(VENV)/created
 	$(call library,'torchrl==0.14.1' 'tensordict==0.14.3')
+
+.venv-tianshou/ready: pyproject.toml constraints.txt | $(VENV)/created
+	$(call library,'tianshou==2.0.1')
 
 comma := ,
 

@@ -57,6 +57,35 @@ def test_the_rule_of_a_torch_optimizer_is_its_step(name):
     assert_is_the_step(read_torch(optimizer, list(parameters.values()), None), steps, gradients()[-1])
 
 
+@pytest.mark.parametrize("name", TORCH)
+def test_optimizers_of_single_heads_together_are_that_of_all(name):
+    parameters = [torch.zeros(shape, dtype=torch.float64, requires_grad=True) for shape in SHAPES.values()]
+    copies = [value.detach().clone().requires_grad_() for value in parameters]
+    whole, parts = TORCH[name](parameters), [TORCH[name](copies[:1]), TORCH[name](copies[1:])]
+    for gradient in gradients():
+        for value, copy, own in zip(parameters, copies, gradient.values(), strict=True):
+            value.grad, copy.grad = torch.as_tensor(own), torch.as_tensor(own)
+        for optimizer in (whole, *parts):
+            optimizer.step()
+    wanted, found = read_torch(whole, parameters, None), read_torch(parts, copies, None)
+    assert (wanted.learning_rate, wanted.momentum) == (found.learning_rate, found.momentum)
+    for one, other in zip(wanted.preconditioner or (), found.preconditioner or (), strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_optimizers_that_do_not_make_one_step_are_refused():
+    first, second = (torch.zeros(2, requires_grad=True) for _ in range(2))
+    for optimizers, says in (
+        ([torch.optim.SGD([first]), torch.optim.Adam([second])], "several kinds, Adam, SGD"),
+        ([torch.optim.SGD([first], lr=1.0), torch.optim.SGD([second], lr=2.0)], "several learning rates"),
+        ([torch.optim.SGD([first])], "does not own all"),
+        ([torch.optim.SGD([first]), torch.optim.Adagrad([second])], "Adagrad is not supported"),
+        ([], "does not own all"),
+    ):
+        with pytest.raises(InputError, match=says):
+            read_torch(optimizers, [first, second], None)
+
+
 OPTAX: dict[str, Callable[[], optax.GradientTransformation]] = {
     "sgd": lambda: optax.inject_hyperparams(optax.sgd)(learning_rate=LEARNING_RATE),
     "adam": lambda: optax.inject_hyperparams(optax.adam)(learning_rate=LEARNING_RATE, b1=0.0, b2=0.9, eps=1e-3),

@@ -20,6 +20,7 @@ from torchrl_losses import DISCRETE, NAMES, actor, critic, learner, loss_of, ran
 import seemrl
 from seemrl.instrument.kernels import open_critic
 from seemrl.integrations import torchrl as integration
+from seemrl.monitoring.randomness import own_randomness
 from seemrl.monitoring.subject import Subject
 
 
@@ -157,6 +158,17 @@ def test_layers_are_counted_and_normalisers_seen():
         depths.append(Subject(parts.critic, batch, parts.policy, parts.optimizer, parts.target_critic).depth())
         assert len(open_critic(parts.critic).leaves) == (6 if norm is None else 10)
     assert depths == [3, None]
+
+
+@pytest.mark.parametrize("name", ["TD3", "DQN"])
+def test_advice_is_measured_on_the_critic(name):
+    made = learner(name, steps=20)
+    parts, batch = parts_of(made), integration.batch(made.loss_module, made.data, rows=16)
+    with own_randomness():
+        remedies = seemrl.advise(parts.critic, batch, parts.policy, **parts.options())
+    normalised = next(remedy for remedy in remedies if "LayerNorm" in remedy.name)
+    assert normalised.normalized_after is not None
+    assert normalised.normalized_after != normalised.normalized_before == parts.measure(batch).normalized
 
 
 @pytest.mark.parametrize(

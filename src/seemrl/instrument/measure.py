@@ -59,7 +59,8 @@ def measure(
         mask_terminals: no bootstrap at terminal transitions; False for parity with the paper's reading.
         learning_rate: the critic's step size; read from ``optimizer`` if that knows it.
         loss_scale: factor before the mean squared error's gradient: 2 for mean MSE per head, 1 for half of it.
-        optimizer: the critic's torch optimizer or optax state, for its second moments.
+        optimizer: the critic's torch optimizer, or a list of those of its heads, or its optax state; for its second
+            moments.
         target_critic: chooses the smaller head, and the greedy action; the critic itself if not given.
         target_rate: tau of target averaging; None or 1 where the target is the live critic.
         target_period: critic updates per target update.

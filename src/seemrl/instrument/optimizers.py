@@ -125,31 +125,45 @@ def _optax_diagonal(scale: Any, moments: list[np.ndarray], settings: dict[str, f
 def read_torch(optimizer: Any, parameters: Sequence[Any], learning_rate: float | None) -> StepRule:
     """The step rule of a torch SGD, Adam, AdamW or RMSprop that owns the critic's parameters; weight decay is left out.
 
+    A list of such optimizers, one for each head, is one that owns what they own.
+
     Raises:
         InputError: another optimizer, parameters it does not own or that have different settings, or no step taken.
     """
-    name = type(optimizer).__name__
-    if not hasattr(optimizer, "param_groups"):
-        raise InputError(f"optimizer: a {name} is no torch optimizer; pass the object whose step() trains the critic")
-    if name not in ("SGD", "Adam", "AdamW", "RMSprop"):
-        raise InputError(f"optimizer: {name} is {_UNSUPPORTED}")
-    groups = [_owning_group(optimizer, parameter) for parameter in parameters]
+    optimizers = list(optimizer) if isinstance(optimizer, list) else [optimizer]
+    for one in optimizers:
+        name = type(one).__name__
+        if not hasattr(one, "param_groups"):
+            raise InputError(
+                f"optimizer: a {name} is no torch optimizer; pass the object whose step() trains the critic"
+            )
+        if name not in ("SGD", "Adam", "AdamW", "RMSprop"):
+            raise InputError(f"optimizer: {name} is {_UNSUPPORTED}")
+    names = sorted({type(one).__name__ for one in optimizers})
+    owners = [_owner(optimizers, parameter) for parameter in parameters]
+    groups = [group for _, group in owners]
+    if len(names) > 1:
+        raise InputError(f"optimizer: the critic's parameters have several kinds, {', '.join(names)}; use one")
     rates = {(float(group["lr"]) if learning_rate is None else learning_rate) * _gain(group) for group in groups}
     if len(rates) > 1:
         raise InputError(f"optimizer: the critic's parameters have several learning rates {sorted(rates)}; use one")
     momenta = {float(group["betas"][0] if "betas" in group else group.get("momentum", 0.0)) for group in groups}
     if len(momenta) > 1:
         raise InputError(f"optimizer: the critic's parameters have several momenta {sorted(momenta)}; use one")
-    if name == "SGD":
+    if names == ["SGD"]:
         return StepRule(rates.pop(), None, momenta.pop())
-    diagonals = [_torch_diagonal(name, optimizer, *pair) for pair in zip(parameters, groups, strict=True)]
+    diagonals = [
+        _torch_diagonal(names[0], *owner, parameter) for owner, parameter in zip(owners, parameters, strict=True)
+    ]
     return StepRule(rates.pop(), diagonals, momenta.pop())
 
 
-def _owning_group(optimizer: Any, parameter: Any) -> dict[str, Any]:
-    for group in optimizer.param_groups:
-        if any(owned is parameter for owned in group["params"]):
-            return group
+def _owner(optimizers: Sequence[Any], parameter: Any) -> tuple[Any, dict[str, Any]]:
+    """The optimizer that owns a parameter, and the group it is in."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            if any(owned is parameter for owned in group["params"]):
+                return optimizer, group
     raise InputError("optimizer: it does not own all of the critic's parameters; pass the critic's own optimizer")
 
 
@@ -159,7 +173,7 @@ def _gain(group: dict[str, Any]) -> float:
     return (1 - float(group.get("dampening", 0.0))) / (1 - momentum) if momentum else 1.0
 
 
-def _torch_diagonal(name: str, optimizer: Any, parameter: Any, group: dict[str, Any]) -> np.ndarray:
+def _torch_diagonal(name: str, optimizer: Any, group: dict[str, Any], parameter: Any) -> np.ndarray:
     state = {key: _numbers(value) for key, value in optimizer.state.get(parameter, {}).items()}
     if not {"square_avg", "exp_avg_sq"} & state.keys():
         raise InputError(NO_STEP)

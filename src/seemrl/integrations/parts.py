@@ -13,7 +13,14 @@ from seemrl.monitoring.randomness import own_randomness
 
 ENTROPY = "the entropy bonus in the target: it moves the fixed point (td_error, flow), not the rate"
 CONSERVATIVE = "the conservative term of the loss: the reading is of the TD part, which the term works against"
-HUBER = "the Huber loss beyond TD errors of 1, where steps are smaller than the rate says"
+
+
+def huber(limit: float) -> str:
+    """What is left out of a reading where the loss is a square within TD errors of a limit."""
+    return f"the Huber loss beyond TD errors of {limit:g}, where steps are smaller than the rate says"
+
+
+HUBER = huber(1)
 
 
 @dataclass(frozen=True)

@@ -36,12 +36,14 @@ class Heads(torch.nn.Module):
         super().__init__()
         shared = {id(value): value for value in [*network.parameters(), *network.buffers()]}
         self.network = copy.deepcopy(network, shared)
+        self._stacked: set[str] = set()
         for name, own in parameters.items(True, True):
             value = own if targets is None else _as_own(targets.get(name), own)
             *path, last = (name,) if isinstance(name, str) else name
             module = self.network.get_submodule(".".join(path))
             store: dict[str, Any] = module._parameters if last in module._parameters else module._buffers
             store[last] = value
+            self._stacked |= {".".join([*path, last])} if stacked else set()
         self.heads = next(iter(parameters.values(True, True))).shape[0] if stacked else None
         self.inputs, self.output = inputs, output
 
@@ -51,10 +53,11 @@ class Heads(torch.nn.Module):
 
     def _values(self, inputs: tuple[torch.Tensor, ...]) -> Iterator[torch.Tensor]:
         tensordict = import_module("tensordict")
-        stacked = [*self.network.named_parameters(), *self.network.named_buffers()]
+        held = {**dict(self.network.named_parameters()), **dict(self.network.named_buffers())}
+        stacked = {name: held[name] for name in held.keys() & self._stacked}  # what was inserted since, all heads share
         for head in range(self.heads or 1):
             given = tensordict.TensorDict(dict(zip(self.inputs, inputs, strict=True)), batch_size=[len(inputs[0])])
-            own = {} if self.heads is None else {name: value[head] for name, value in stacked}
+            own = {name: value[head] for name, value in stacked.items()}
             yield torch.func.functional_call(self.network, own, (given,)).get(self.output)
 
 

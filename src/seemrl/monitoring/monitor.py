@@ -43,7 +43,7 @@ class Monitor:
         batch: the transitions to read on.
         policy: as the target uses it.
         discount: gamma, below 1 unless ``reward_bound`` is given.
-        optimizer: torch optimizer or optax state of the critic.
+        optimizer: torch optimizer of the critic, a list of those of its heads, or its optax state.
         target_critic: the target network.
         target_rate: tau of target averaging.
         target_period: critic updates per target update.

@@ -94,6 +94,8 @@ class Snapshots:
 def default_parts(critic: Any, target_critic: Any, optimizer: Any, policy: Any) -> dict[str, Any]:
     """What is kept where nothing is said: those of these that have a state."""
     given = {"critic": critic, "target_critic": target_critic, "optimizer": optimizer, "policy": policy}
+    if isinstance(optimizer, list):
+        given |= {f"optimizer {number}": one for number, one in enumerate(optimizer)}
     return {name: part for name, part in given.items() if _has_state(part)}
 
 

@@ -48,7 +48,8 @@ class Subject:
         usual = {name: option.default for name, option in signature(measure).parameters.items()}
         used = {name: value for name, value in (usual | dict(self.options)).items() if _plain(value)}
         del used["step"]
-        optimizer = None if self.optimizer is None else type(self.optimizer).__name__
+        one = next(iter(self.optimizer), None) if isinstance(self.optimizer, list) else self.optimizer
+        optimizer = None if one is None else type(one).__name__
         return {"critic": type(self.critic).__name__, "optimizer": optimizer} | {
             name: value for name, value in used.items() if name not in ("optimizer", "target_critic")
         }
