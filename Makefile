@@ -29,7 +29,8 @@ test: $(VENV)/ready-test  ## the quick tests
 test-slow: $(VENV)/ready-test  ## the slow tests
 	@$(BIN)/python -m pytest -m slow
 
-# d3rlpy pins gymnasium 1.0.0, so each of the other trainers' libraries is tested in an environment of its own.
+# d3rlpy pins gymnasium 1.0.0, so each of the other trainers' libraries is tested in an environment of its own; that of
+# d3rlpy has W&B, MLflow and the notebook's parts beside it.
 test-integrations: .venv-d3rlpy/ready .venv-online/ready  ## the tests inside d3rlpy and Stable-Baselines3
 	@OMP_NUM_THREADS=1 .venv-d3rlpy/bin/python -m pytest tests/integrations
 	@OMP_NUM_THREADS=1 .venv-online/bin/python -m pytest tests/integrations
@@ -85,7 +86,7 @@ define library
 endef
 
 .venv-d3rlpy/ready: pyproject.toml constraints.txt | $(VENV)/created
-	$(call library,'d3rlpy==2.8.1',$(comma)wandb$(comma)mlflow)
+	$(call library,'d3rlpy==2.8.1' ipykernel nbclient,$(comma)wandb$(comma)mlflow$(comma)figures)
 
 .venv-online/ready: pyproject.toml constraints.txt | $(VENV)/created
 	$(call library,'stable-baselines3==2.9.2')
