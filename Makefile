@@ -29,7 +29,8 @@ test: $(VENV)/ready-test  ## the quick tests
 test-slow: $(VENV)/ready-test  ## the slow tests
 	@$(BIN)/python -m pytest -m slow
 
-# The libraries' pins contradict each other's, so the other trainers are tested in environments of their own.
+# The libraries' pins contradict each other's, so the other trainers are tested in environments of their own; that
+# of d3rlpy has W&B, MLflow and the notebook's parts beside it.
 test-integrations: .venv-d3rlpy/ready .venv-online/ready .venv-torchrl/ready .venv-tianshou/ready  ## inside other trainers
 	@OMP_NUM_THREADS=1 .venv-d3rlpy/bin/python -m pytest tests/integrations
 	@OMP_NUM_THREADS=1 .venv-online/bin/python -m pytest tests/integrations
@@ -88,7 +89,7 @@ define library
 endef
 
 .venv-d3rlpy/ready: pyproject.toml constraints.txt | $(VENV)/created
-	$(call library,'d3rlpy==2.8.1',$(comma)wandb$(comma)mlflow)
+	$(call library,'d3rlpy==2.8.1' ipykernel nbclient,$(comma)wandb$(comma)mlflow$(comma)figures)
 
 .venv-online/ready: pyproject.toml constraints.txt | $(VENV)/created
 	$(call library,'stable-baselines3==2.9.2' 'lightning==2.6.6')

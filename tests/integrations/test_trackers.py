@@ -36,6 +36,7 @@ def offline(tmp_path, monkeypatch):
 
 def rows(directory):
     """The history in an offline run's file: LevelDB's log format around W&B's own records."""
+    wandb.teardown()  # its service writes behind the program, and has when it has ended
     (file,) = directory.glob("wandb/offline-run-*/run-*.wandb")
     content, place, record, found = file.read_bytes(), _HEADING, b"", []
     while place + _HEADING <= len(content):

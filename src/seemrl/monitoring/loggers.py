@@ -200,7 +200,7 @@ class TextLogger:
 
 
 class LoggersAtHand:
-    """Loggers to whatever is there, looked for anew at every reading; nothing is loaded or begun for it.
+    """Logs to whatever is there, looked for anew at every reading; nothing is loaded or begun for it.
 
     The W&B run and the MLflow run that this process has begun, and, beside a monitor's own log, TensorBoard events
     where the ``tensorboard`` package is installed.
@@ -213,11 +213,17 @@ class LoggersAtHand:
         self._directory = directory
         self._made: dict[Hashable, Logger] = {}
 
-    def __call__(self) -> list[Logger]:
-        """Those of now; the same object for the same run."""
-        there = dict(self._there())
-        self._made = {key: self._made.get(key) or make() for key, make in there.items()}
-        return list(self._made.values())
+    def log(self, step: int, numbers: Mapping[str, float]) -> None:
+        """Log to each; where some fail, the others have been logged to, and the first failure is raised."""
+        failures: list[Exception] = []
+        for key, make in list(self._there()):
+            try:
+                self._made[key] = self._made.get(key) or make()
+                self._made[key].log(step, numbers)
+            except Exception as failure:
+                failures.append(failure)
+        if failures:
+            raise failures[0]
 
     def _there(self) -> Iterator[tuple[Hashable, Callable[[], Logger]]]:
         directory, modules = self._directory, sys.modules

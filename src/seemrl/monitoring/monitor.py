@@ -52,7 +52,7 @@ class Monitor:
         reward_bound: largest |Q| that the rewards allow; max|r| of the batch / (1 - discount) unless given.
         depth: as for `forecast`; "auto" counts the layers with weights where nothing is called a normaliser.
         directory: for a log that survives the process, and that a later monitor continues.
-        loggers: get the numbers of each reading; what this process logs to already (`LoggersAtHand`) if not given.
+        loggers: get the numbers of each reading; `LoggersAtHand`, which finds what this process logs to, if not given.
         extra_numbers: called at each reading for numbers that go beside it, into the log and to the loggers.
         on_verdict: called with the forecast when the verdict changes; what it raises goes through.
         on_diverging: "warn" logs a warning; "stop" raises `DivergingError`; "rollback" returns to the newest snapshot
@@ -104,8 +104,7 @@ class Monitor:
         self._step: int | None = None
         self._read_at: tuple[int, float] | None = None
         place = None if directory is None else Path(directory)
-        given = None if loggers is None else tuple(loggers)
-        self._loggers = LoggersAtHand(place) if given is None else lambda: given
+        self._loggers = (LoggersAtHand(place),) if loggers is None else tuple(loggers)
         self._snapshots = None
         if on_diverging == "rollback":
             parts = default_parts(critic, target_critic, optimizer, policy) if snapshots is None else snapshots
@@ -214,10 +213,7 @@ class Monitor:
         if self._log is not None:
             with self._guarded("the log"):
                 self._log.add(row)
-        loggers: Sequence[Logger] = ()
-        with self._guarded("looking for loggers"):
-            loggers = self._loggers()
-        for logger in loggers:
+        for logger in self._loggers:
             with self._guarded(type(logger).__name__):
                 logger.log(step, numbers_of(reading, outlook) | {f"critic/{name}": extra[name] for name in extra})
         if self._snapshots is not None and outlook.verdict == "stable":
