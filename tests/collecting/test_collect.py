@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seemrl.data import collect as collecting
-from seemrl.data.collect import collect
-from seemrl.data.command import CollectConfig, run_collect
+from seemrl.collecting import collect as collecting
+from seemrl.collecting.collect import collect
+from seemrl.collecting.command import CollectConfig, run_collect
 from seemrl.data.d4rl import load_d4rl
 from seemrl.data.embedded import load_embedded_hopper
 from seemrl.data.mantissa import round_mantissa
@@ -221,5 +221,5 @@ def test_a_failed_collection_leaves_nothing(tmp_path):
 
 def test_the_command_line_reads_the_configuration_without_heavy_imports():
     heavy = "{'numpy', 'h5py', 'gymnasium', 'rich'}"
-    code = f"import sys; import seemrl.data.command; sys.exit(bool({heavy} & set(sys.modules)))"
+    code = f"import sys; import seemrl.collecting.command; sys.exit(bool({heavy} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", code], check=True)
