@@ -108,6 +108,13 @@ def test_the_seed_decides_the_data():
 
 
 @needs_mujoco
+def test_a_simulator_says_nothing_of_its_own_models():
+    code = "from seemrl.data.environments import make_environment; make_environment('HalfCheetah-v5', 'a test')"
+    ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert ended.stderr == ended.stdout == ""
+
+
+@needs_mujoco
 def test_the_same_seed_gives_the_same_hopper():
     first, second = (collect("Hopper-v5", 150, 7) for _ in range(2))
     assert first.fingerprint() == second.fingerprint()

@@ -27,6 +27,7 @@ from seemrl.training.online_config import OnlineConfig
 from seemrl.training.run_directory import stored_settings
 
 Quality = Literal["random", "medium-replay", "medium", "medium-expert", "expert"]
+_EVALUATIONS = "evaluations.jsonl"
 MEDIUM = 1 / 3
 """How far a medium policy is on the way from a random policy's return to the expert's."""
 
@@ -49,6 +50,12 @@ class Levels:
     medium_return: float
 
 
+def has_ended(run: Path, config: OnlineConfig) -> bool:
+    """Whether the training of an online run is complete; there may be no run yet."""
+    rows = read_json_lines(run / _EVALUATIONS)
+    return bool(rows) and rows[-1]["step"] >= config.steps
+
+
 def levels(run: Path) -> Levels:
     """The reference returns of an online run, and where its policy was medium.
 
@@ -56,9 +63,9 @@ def levels(run: Path) -> Levels:
         InputError: it is no online run, has not ended, or has learned nothing.
     """
     config = stored_settings(run, OnlineConfig)
-    rows = read_json_lines(run / "evaluations.jsonl")
-    if not rows or rows[-1]["step"] < config.steps:
+    if not has_ended(run, config):
         raise InputError(f"{run}: its training has not ended; continue it: seemrl online --resume --out {run}")
+    rows = read_json_lines(run / _EVALUATIONS)
     lowest, highest = random_return(config.environment), float(rows[-1]["return_mean"])
     if not highest > lowest:
         raise InputError(

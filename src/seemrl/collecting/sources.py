@@ -92,6 +92,7 @@ def _train_to_the_end(config: CollectConfig, run: Path) -> None:
     """Begin the run, or continue the one there; nothing where it has ended."""
     from rich.console import Console
 
+    from seemrl.collecting.qualities import has_ended
     from seemrl.training.online_command import train_online
     from seemrl.training.online_config import OnlineConfig
     from seemrl.training.run_directory import is_run, stored_settings
@@ -101,7 +102,8 @@ def _train_to_the_end(config: CollectConfig, run: Path) -> None:
         raise InputError(f"{run}: a run in {settings.environment}; give --environment {settings.environment}")
     if config.expert_steps is not None and settings.steps != config.expert_steps:
         raise InputError(f"{run}: a run of {settings.steps} steps; leave --expert-steps out, or give another --run")
-    train_online(settings, run, Console(stderr=True))
+    if not has_ended(run, settings):
+        train_online(settings, run, Console(stderr=True))
 
 
 def _recipe(config: CollectConfig) -> Any:
