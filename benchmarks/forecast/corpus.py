@@ -25,7 +25,7 @@ import tyro  # noqa: E402 - JAX's settings come first
 from benchmarks.forecast.learners import open_learner  # noqa: E402
 from benchmarks.forecast.record import record_run  # noqa: E402
 from benchmarks.forecast.settings import Half, Setting, maze_settings, td3_settings  # noqa: E402
-from seemrl.data.collect import collect  # noqa: E402
+from seemrl.collecting.collect import collect  # noqa: E402
 from seemrl.data.d4rl import load_d4rl, save_d4rl  # noqa: E402
 from seemrl.data.dataset import Dataset  # noqa: E402
 from seemrl.data.embedded import load_embedded_hopper  # noqa: E402

@@ -142,8 +142,10 @@ def _measure(arguments: Sequence[str]) -> None:
 
 
 def _collect(arguments: Sequence[str]) -> None:
-    from seemrl.data.command import CollectConfig, run_collect
+    from seemrl.collecting.command import CollectConfig, run_collect
 
+    if arguments and not arguments[0].startswith("-"):
+        arguments = ["--environment", *arguments]
     run_collect(_parse(CollectConfig, "data collect", arguments))
 
 

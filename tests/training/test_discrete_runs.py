@@ -7,7 +7,7 @@ import pytest
 from small_runs import SMALL, abandon_at, assert_same_outcome, complete, hopper, no_remark, resume
 
 from seemrl.agents.dqn_config import DQNConfig
-from seemrl.data.collect import collect
+from seemrl.collecting.collect import collect
 from seemrl.data.dataset import Dataset
 from seemrl.errors import InputError
 from seemrl.files import read_json_lines

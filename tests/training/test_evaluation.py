@@ -1,13 +1,24 @@
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_runs import begin, hopper
+from small_runs import SMALL, begin, hopper, no_remark
 
 from seemrl.errors import InputError, MissingPartError
+from seemrl.files import read_json_lines
 from seemrl.training import evaluation
-from seemrl.training.evaluation import ActionBox, action_box, evaluate, make_environment, normalized_score
+from seemrl.training.evaluation import (
+    ActionBox,
+    action_box,
+    evaluate,
+    make_environment,
+    normalized_score,
+    reference_of,
+)
+from seemrl.training.run_directory import stored_description
+from seemrl.training.setup import open_run
 
 # Scores
 
@@ -32,6 +43,32 @@ def test_scores_are_those_of_d4rl_worked_out_by_hand(environment, mean_return, s
 @pytest.mark.parametrize("environment", ["Pendulum-v1", "Swimmer-v5", "HopperBulletEnv-v0", "hopper"])
 def test_an_environment_without_reference_has_no_score(environment):
     assert normalized_score(environment, 1.0) is None
+
+
+@pytest.mark.parametrize(
+    ("attributes", "environment", "reference"),
+    [
+        ({"random_return": 10.0, "expert_return": 30.0}, "Hopper-v5", (10.0, 30.0)),
+        ({"random_return": 10, "expert_return": 30}, "Hopper-v5", (10.0, 30.0)),
+        ({"random_return": 10.0, "expert_return": 30.0}, "Walker2d-v5", None),
+        ({"random_return": 10.0}, "Hopper-v5", None),
+        ({"random_return": 10.0, "expert_return": "30"}, "Hopper-v5", None),
+        ({"random_return": 30.0, "expert_return": 30.0}, "Hopper-v5", None),
+        ({"random_return": 10.0, "expert_return": float("inf")}, "Hopper-v5", None),
+    ],
+)
+def test_data_may_say_what_scores_refer_to(attributes, environment, reference):
+    assert reference_of(replace(hopper(), attributes=attributes), environment) == reference
+
+
+def test_a_run_is_scored_by_what_its_data_say(tmp_path):
+    data = replace(hopper(), attributes={"random_return": 0.0, "expert_return": 50.0})
+    run = open_run(replace(SMALL, env="", out=str(tmp_path / "run"), steps=24, evaluation_episodes=1), no_remark, data)
+    for _ in run.train():
+        pass
+    (row,) = read_json_lines(tmp_path / "run" / "evaluations.jsonl")
+    assert row["score_mean"] == pytest.approx(2 * row["return_mean"])
+    assert stored_description(tmp_path / "run")["data"]["reference_returns"] == [0, 50]
 
 
 # Playing

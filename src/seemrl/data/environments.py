@@ -2,9 +2,10 @@
 
 import contextlib
 import importlib
+import importlib.util
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +62,19 @@ def register_environments(name: str, purpose: str) -> None:
         importlib.import_module("gymnasium").register_envs(module)
 
 
+@contextlib.contextmanager
+def quietly(name: str) -> Generator[None]:
+    """While an environment is made: no warnings, which say less than a refusal does, nor MuJoCo's of its own models."""
+    entry = str(getattr(importlib.import_module("gymnasium").registry.get(name), "entry_point", ""))
+    simulated = "mujoco" in entry or "robotics" in entry
+    with warnings.catch_warnings(action="ignore"), contextlib.ExitStack() as after:
+        if simulated and importlib.util.find_spec("mujoco") is not None:
+            mujoco = importlib.import_module("mujoco")
+            after.callback(mujoco.set_mju_user_warning, mujoco.get_mju_user_warning())
+            mujoco.set_mju_user_warning(lambda told: None)
+        yield
+
+
 def make_environment(name: str, purpose: str) -> Any:
     """One environment of Gymnasium.
 
@@ -74,7 +88,7 @@ def make_environment(name: str, purpose: str) -> Any:
         raise MissingPartError("gymnasium", "mujoco", purpose) from error
     register_environments(name, purpose)
     try:
-        with warnings.catch_warnings(action="ignore"):  # they say less than the refusal below
+        with quietly(name):
             return gymnasium.make(name, disable_env_checker=True)
     except gymnasium.error.DependencyNotInstalled as error:
         if "mujoco" in str(error).lower():

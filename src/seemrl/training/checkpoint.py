@@ -147,6 +147,12 @@ def save_arrays(path: Path, state: Any) -> None:
     write_atomically(path, lambda place: safetensors.numpy.save_file(content, place))
 
 
+def arrays_digest(state: Any) -> str:
+    """SHA-256 of every array of a pytree under its path, as hexadecimal digits."""
+    content = safetensors.numpy.save({name: _stored(leaf) for name, leaf in _named_arrays(state).items()})
+    return hashlib.sha256(content).hexdigest()
+
+
 def load_arrays(path: Path, fresh: State) -> State:
     """The arrays of `save_arrays` in a pytree of the same structure.
 

@@ -1,13 +1,14 @@
 """Play an actor in its Gymnasium environment; normalised scores as D4RL defines them."""
 
-import warnings
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from seemrl.data.environments import register_environments, with_vector_observations
+from seemrl.data.dataset import Dataset
+from seemrl.data.environments import quietly, register_environments, with_vector_observations
 from seemrl.errors import InputError, MissingPartError
 
 REFERENCE_RETURNS = {
@@ -27,9 +28,25 @@ class ActionBox:
     high: tuple[float, ...]
 
 
-def normalized_score(environment: str, mean_return: float) -> float | None:
-    """100 (return - random) / (expert - random); None where D4RL has no reference."""
-    reference = REFERENCE_RETURNS.get(environment.rsplit("-v", 1)[0])
+def reference_of(data: Dataset, environment: str | None) -> tuple[float, float] | None:
+    """The random and the expert's return that a data set records for the environment it comes from, if it does."""
+    found = [data.attributes.get(name) for name in ("random_return", "expert_return")]
+    random, expert = (float(value) if isinstance(value, int | float) else math.nan for value in found)
+    return (random, expert) if environment == data.environment and random < expert < math.inf else None
+
+
+def normalized_score(
+    environment: str, mean_return: float, reference: tuple[float, float] | None = None
+) -> float | None:
+    """100 (return - random) / (expert - random).
+
+    Args:
+        environment: Gymnasium id.
+        mean_return: what to judge.
+        reference: the returns of a random policy and of an expert; those of D4RL if not given, and None where it has
+            none.
+    """
+    reference = reference or REFERENCE_RETURNS.get(environment.rsplit("-v", 1)[0])
     if reference is None:
         return None
     random, expert = reference
@@ -49,7 +66,7 @@ def make_environment(name: str) -> Any:
         raise MissingPartError("gymnasium", "train", "evaluation") from error
     register_environments(name, "evaluation")
     try:
-        with warnings.catch_warnings(action="ignore"):  # they say less than the refusal below
+        with quietly(name):
             environment = gymnasium.make(name, disable_env_checker=True)
     except gymnasium.error.DependencyNotInstalled as error:
         raise MissingPartError("its simulator", "mujoco", f"environment {name}") from error
@@ -86,7 +103,13 @@ def check_action_count(environment: Any, name: str, count: int) -> None:
         )
 
 
-def evaluate(name: str, act: Callable[[np.ndarray], np.ndarray], episodes: int, seed: int) -> dict[str, Any]:
+def evaluate(
+    name: str,
+    act: Callable[[np.ndarray], np.ndarray],
+    episodes: int,
+    seed: int,
+    reference: tuple[float, float] | None = None,
+) -> dict[str, Any]:
     """Play whole episodes side by side, without exploration noise.
 
     Args:
@@ -94,6 +117,7 @@ def evaluate(name: str, act: Callable[[np.ndarray], np.ndarray], episodes: int, 
         act: (episodes, observation) -> (episodes, action), or (episodes,) where actions are discrete.
         episodes: how many; each in an environment of its own, seeded ``seed``, ``seed + 1``, ...
         seed: of the first episode.
+        reference: what scores refer to, as of `normalized_score`.
 
     Returns:
         A row of evaluations.jsonl without its step.
@@ -116,6 +140,6 @@ def evaluate(name: str, act: Callable[[np.ndarray], np.ndarray], episodes: int, 
         "episodes": episodes,
         "return_mean": mean,
         "return_std": float(returns.std()),
-        "score_mean": normalized_score(name, mean),
+        "score_mean": normalized_score(name, mean, reference),
         "returns": [float(value) for value in returns],
     }

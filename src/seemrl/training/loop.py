@@ -26,7 +26,7 @@ from seemrl.instrument.reading import Reading
 from seemrl.monitoring.rows import reading_row
 from seemrl.training.checkpoint import drop_after, drop_best_after, load_newest, save_best, save_checkpoint
 from seemrl.training.config import TrainConfig
-from seemrl.training.evaluation import ActionBox, evaluate
+from seemrl.training.evaluation import ActionBox, evaluate, reference_of
 from seemrl.training.reading import as_measured, read_learner
 from seemrl.training.resampling import resampled
 from seemrl.training.run_directory import ADVICE, STOPPED, cut_logs
@@ -231,7 +231,8 @@ class Run:
     def _evaluate(self) -> dict[str, Any] | None:
         if self.environment is None or not self._due(self.config.evaluate_every):
             return None
-        row = evaluate(self.environment, self.act, self.config.evaluation_episodes, EVALUATION_SEED + self.config.seed)
+        reference, seed = reference_of(self.data, self.environment), EVALUATION_SEED + self.config.seed
+        row = evaluate(self.environment, self.act, self.config.evaluation_episodes, seed, reference)
         if row["return_mean"] > self._best_return:  # a tie goes to the earlier
             self._best_return = row["return_mean"]
             save_best(self.directory / "checkpoints", self.agent, self.step, self._best_return)

@@ -32,6 +32,8 @@ from seemrl.training.online_config import OnlineConfig
 from seemrl.training.reading import read_learner
 from seemrl.training.run_directory import begin, check_same, cut_logs, flat_settings, stored_description
 
+_REPLAY = "replay"
+
 
 class OnlineRun:
     """One run in a directory: config.json, three logs, checkpoints/, replay/, policies/.
@@ -161,7 +163,7 @@ class OnlineRun:
         """The transitions of this stretch, in a file of their own, whole or not at all."""
         names = (*COLUMNS, "timeouts")
         columns = [np.ascontiguousarray(np.concatenate(column)) for column in zip(*collected, strict=True)]
-        path = self._replay_files() / f"step_{self.step:09d}.safetensors"
+        path = self.directory / _REPLAY / f"step_{self.step:09d}.safetensors"
         path.parent.mkdir(exist_ok=True)
         content = dict(zip(names, columns, strict=True))
         write_atomically(path, lambda place: safetensors.numpy.save_file(content, place))
@@ -171,16 +173,19 @@ class OnlineRun:
         if found is not None:
             self.agent, self.step = found
         cut_logs(self.directory, self.step)
-        for path in sorted(self._replay_files().glob("step_*.safetensors")):
-            if int(path.stem.removeprefix("step_")) <= self.step:
+        for step, path in replay_files(self.directory):
+            if step <= self.step:
                 stored = safetensors.numpy.load_file(path)
                 columns = [jnp.asarray(stored[name]) for name in COLUMNS]
                 for start in range(0, len(columns[2]), self.config.environments):  # as they came: one program for all
                     rows = slice(start, start + self.config.environments)
                     self.replay = extend_replay(self.replay, Transitions(*(column[rows] for column in columns)))
 
-    def _replay_files(self) -> Path:
-        return self.directory / "replay"
+
+def replay_files(run: Path) -> list[tuple[int, Path]]:
+    """What a run has collected, a file for each stretch, with the step at its end; the earliest first."""
+    files = sorted((run / _REPLAY).glob("step_*.safetensors"))
+    return [(int(path.stem.removeprefix("step_")), path) for path in files]
 
 
 def policy_file(run: Path, step: int) -> Path:

@@ -15,6 +15,7 @@ from seemrl.data.dataset import Dataset
 from seemrl.errors import InputError
 from seemrl.files import hold, read_json_lines, write_json, write_json_lines
 from seemrl.training.config import TrainConfig
+from seemrl.training.evaluation import reference_of
 from seemrl.training.online_config import OnlineConfig
 
 Settings = TypeVar("Settings", TrainConfig, OnlineConfig)
@@ -48,6 +49,7 @@ def description(config: TrainConfig, data: Dataset, run: Path, environment: str 
             "rows": len(data),
             "fingerprint": data.fingerprint(),
             "max_abs_reward": data.max_abs_reward,
+            "reference_returns": reference_of(data, environment),
             "observation_size": data.observation_size,
             "action_size": data.action_size,
         },

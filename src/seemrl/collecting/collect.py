@@ -2,13 +2,14 @@
 
 import importlib.metadata
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from seemrl.collecting.behaviours import Behaviour, Goals, PolicyName, RandomBehaviour, make_behaviour
 from seemrl.data.arrays import RANKS
-from seemrl.data.behaviours import Behaviour, Goals, PolicyName, RandomBehaviour, make_behaviour
 from seemrl.data.dataset import Dataset
 from seemrl.data.environments import Task, make_task
 from seemrl.data.mantissa import MANTISSA_BITS, round_mantissa
@@ -60,7 +61,7 @@ def collect(
         MissingPartError: Gymnasium, or what the environment needs, is not installed.
         InputError: The environment is unknown or of an unsupported kind, or an argument is out of range.
     """
-    _check_arguments(environment, transitions, seed, noise, mantissa_bits)
+    check_arguments(environment, transitions, seed, noise, mantissa_bits)
     bits = MANTISSA_BITS if mantissa_bits is None else mantissa_bits
     task = make_task(environment, PURPOSE)
     environment_seed, action_seed = map(int, np.random.SeedSequence(seed).generate_state(2))
@@ -77,7 +78,7 @@ def collect(
         "seed": seed,
         "mantissa_bits": bits,
         "episodes": len(returns),
-        **_versions(environment),
+        **versions(environment),
     }
     if policy == "waypoint":
         attributes |= {"noise": noise, "goals": goals}
@@ -126,6 +127,21 @@ def _roll_out(
     return arrays, returns
 
 
+@cache
+def random_return(environment: str) -> float:
+    """Mean undiscounted return of `REFERENCE_EPISODES` episodes of random actions, always the same ones.
+
+    Raises:
+        MissingPartError: Gymnasium, or what the environment needs, is not installed.
+        InputError: The environment is unknown or of an unsupported kind.
+    """
+    task = make_task(environment, PURPOSE)
+    try:
+        return float(np.mean(_random_returns(task, RandomBehaviour(task, 0), 0, 0)))
+    finally:
+        task.simulator.close()
+
+
 def _random_returns(task: Task, behaviour: Behaviour, environment_seed: int, action_seed: int) -> list[float]:
     """Returns of random actions from the starts that the behaviour chooses."""
     random = RandomBehaviour(task, action_seed)
@@ -155,7 +171,12 @@ def _empty_arrays(task: Task, transitions: int) -> dict[str, NDArray[Any]]:
         raise refusal("transitions", f"{transitions} do not fit into memory; collect fewer") from error
 
 
-def _check_arguments(environment: str, transitions: int, seed: int, noise: float, mantissa_bits: int | None) -> None:
+def check_arguments(environment: str, transitions: int, seed: int, noise: float, mantissa_bits: int | None) -> None:
+    """Refuse what cannot be collected.
+
+    Raises:
+        InputError: an argument of `collect` is out of range.
+    """
     if transitions < 1:
         raise refusal(environment, f"cannot collect {transitions} transitions; ask for at least 1")
     if not 0 <= seed <= LARGEST_SEED:
@@ -166,7 +187,8 @@ def _check_arguments(environment: str, transitions: int, seed: int, noise: float
         raise refusal(environment, f"cannot keep {mantissa_bits} mantissa bits; use 0 to {MANTISSA_BITS}")
 
 
-def _versions(environment: str) -> dict[str, str]:
+def versions(environment: str) -> dict[str, str]:
+    """The simulators' versions, as attributes of what was collected in them."""
     names = ("gymnasium", "icu-sepsis") if environment.startswith("Sepsis/") else ("gymnasium", "mujoco")
     names += ("gymnasium-robotics",) if "Maze" in environment else ()
     installed = {distribution.name.lower(): distribution.version for distribution in importlib.metadata.distributions()}

@@ -5,8 +5,8 @@ import sys
 import numpy as np
 import pytest
 
-from seemrl.data import collect as collecting
-from seemrl.data.collect import collect
+from seemrl.collecting import collect as collecting
+from seemrl.collecting.collect import collect
 from seemrl.errors import InputError, MissingPartError
 
 gymnasium = pytest.importorskip("gymnasium")
@@ -121,7 +121,7 @@ def test_clinicians_are_recorded_with_states_as_numbers():
 
 def test_clinicians_act_as_their_distribution_says():
     pytest.importorskip("icu_sepsis")
-    from seemrl.data.behaviours import ClinicianBehaviour
+    from seemrl.collecting.behaviours import ClinicianBehaviour
     from seemrl.data.environments import make_task
 
     task = make_task("Sepsis/ICU-Sepsis-v2", "a test")

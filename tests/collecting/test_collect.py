@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seemrl.data import collect as collecting
-from seemrl.data.collect import collect
-from seemrl.data.command import CollectConfig, run_collect
+from seemrl.collecting import collect as collecting
+from seemrl.collecting.collect import collect
+from seemrl.collecting.command import CollectConfig, run_collect
 from seemrl.data.d4rl import load_d4rl
 from seemrl.data.embedded import load_embedded_hopper
 from seemrl.data.mantissa import round_mantissa
@@ -105,6 +105,13 @@ def test_progress_counts_every_transition():
 
 def test_the_seed_decides_the_data():
     assert toy(seed=3).fingerprint() == toy(seed=3).fingerprint() != toy(seed=4).fingerprint()
+
+
+@needs_mujoco
+def test_a_simulator_says_nothing_of_its_own_models():
+    code = "from seemrl.data.environments import make_environment; make_environment('HalfCheetah-v5', 'a test')"
+    ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert ended.stderr == ended.stdout == ""
 
 
 @needs_mujoco
@@ -221,5 +228,5 @@ def test_a_failed_collection_leaves_nothing(tmp_path):
 
 def test_the_command_line_reads_the_configuration_without_heavy_imports():
     heavy = "{'numpy', 'h5py', 'gymnasium', 'rich'}"
-    code = f"import sys; import seemrl.data.command; sys.exit(bool({heavy} & set(sys.modules)))"
+    code = f"import sys; import seemrl.collecting.command; sys.exit(bool({heavy} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,1 @@
+"""Making data sets: by simple behaviours, and by agents of our own or a user's."""
