@@ -1,8 +1,8 @@
 """TD3+BC in Tianshou's offline trainer, watched by a `seemrl.Monitor`, with advice once the critic diverges.
 
 python examples/tianshou_td3_bc.py --steps 2000                                                # healthy
-python examples/tianshou_td3_bc.py --alpha 1e6 --tau 1 --learning-rate 1e-3                    # diverges
-python examples/tianshou_td3_bc.py --alpha 1e6 --tau 1 --learning-rate 1e-3 --layer-norm       # and does not
+python examples/tianshou_td3_bc.py --alpha 1e6 --tau 1 --learning-rate 1e-4                    # diverges
+python examples/tianshou_td3_bc.py --alpha 1e6 --tau 1 --learning-rate 1e-4 --layer-norm       # and does not
 """
 
 # pyright: reportMissingImports=false
@@ -15,7 +15,7 @@ import torch
 from tianshou.algorithm import TD3BC
 from tianshou.algorithm.modelfree.ddpg import ContinuousDeterministicPolicy
 from tianshou.algorithm.optim import AdamOptimizerFactory
-from tianshou.data import Batch, ReplayBuffer
+from tianshou.data import ReplayBuffer
 from tianshou.trainer import OfflineTrainerParams
 from tianshou.utils.net.common import Net
 from tianshou.utils.net.continuous import ContinuousActorDeterministic, ContinuousCritic
@@ -29,20 +29,16 @@ def replay_buffer() -> ReplayBuffer:
     """The embedded random Hopper transitions, observations standardised."""
     data = load_embedded_hopper()
     mean, scale = data.observations.mean(axis=0), data.observations.std(axis=0) + 1e-3
-    held = ReplayBuffer(size=len(data.rewards))
-    for row in range(len(data.rewards)):
-        held.add(
-            Batch(
-                obs=np.asarray((data.observations[row] - mean) / scale, np.float32),
-                act=np.asarray(data.actions[row], np.float32),
-                rew=float(data.rewards[row]),
-                terminated=bool(data.terminals[row]),
-                truncated=bool(data.timeouts[row]),
-                obs_next=np.asarray((data.next_observations[row] - mean) / scale, np.float32),
-                info={},
-            )
-        )
-    return held
+    terminated, truncated = np.asarray(data.terminals, bool), np.asarray(data.timeouts, bool)
+    return ReplayBuffer.from_data(
+        obs=np.asarray((data.observations - mean) / scale, np.float32),
+        act=np.asarray(data.actions, np.float32),
+        rew=np.asarray(data.rewards),
+        terminated=terminated,
+        truncated=truncated,
+        done=terminated | truncated,
+        obs_next=np.asarray((data.next_observations - mean) / scale, np.float32),
+    )
 
 
 class Told:

@@ -1,8 +1,8 @@
 """TD3+BC of TorchRL with a `seemrl.Monitor` in its loop, and advice once the critic diverges.
 
 python examples/torchrl_td3_bc.py --steps 2000                                                 # healthy
-python examples/torchrl_td3_bc.py --alpha 1e6 --tau 1 --learning-rate 1e-3                     # diverges
-python examples/torchrl_td3_bc.py --alpha 1e6 --tau 1 --learning-rate 1e-3 --layer-norm        # and does not
+python examples/torchrl_td3_bc.py --alpha 1e6 --tau 1 --learning-rate 1e-4                     # diverges
+python examples/torchrl_td3_bc.py --alpha 1e6 --tau 1 --learning-rate 1e-4 --layer-norm        # and does not
 
 In a `torchrl.trainers.Trainer`, `watch.register(trainer)` takes the place of the call `watch()`.
 """

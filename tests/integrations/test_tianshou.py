@@ -5,12 +5,12 @@
 from dataclasses import replace
 from typing import Any
 
-import gymnasium
 import numpy as np
 import pytest
 
 pytest.importorskip("tianshou")
 
+import gymnasium
 import torch
 from td import gradients, td_loss
 from tianshou import algorithm as algorithms
