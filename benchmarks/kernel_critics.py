@@ -179,6 +179,7 @@ def _network_in_jax(layers: Sequence[tuple[np.ndarray, np.ndarray]]) -> Any:
     import jax
     import jax.numpy as jnp
 
+    from seemrl.networks.layers import Linear
     from seemrl.networks.mlp import MLP
 
     class InJax(eqx.Module):
@@ -191,7 +192,7 @@ def _network_in_jax(layers: Sequence[tuple[np.ndarray, np.ndarray]]) -> Any:
     fresh = MLP(len(layers[0][0]), hidden_sizes, 1, key=jax.random.key(_SEED))
 
     def arrays_of(network: MLP) -> list[jax.Array]:
-        return [array for linear in network.linears for array in (linear.weight, linear.bias)]
+        return [array for layer in network.linears if isinstance(layer, Linear) for array in (layer.weight, layer.bias)]
 
     copied = [jnp.asarray(array) for layer in layers for array in layer]
     return InJax(eqx.tree_at(arrays_of, fresh, copied))

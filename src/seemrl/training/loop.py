@@ -94,10 +94,10 @@ class Run:
             self.data.terminals.astype(np.float32),
         )
         one_hot = self.data.one_hot_actions() if self.data.discrete else self.data.actions
-        transitions = Transitions(*map(jnp.asarray, columns))._replace(actions=jnp.asarray(one_hot))
+        self._transitions = Transitions(*map(jnp.asarray, columns))._replace(actions=jnp.asarray(one_hot))
         if self.config.hyperparameters.uses_next_actions:
             following, known = logged_next_actions(self.data, np.arange(len(self.data)))
-            transitions = transitions._replace(
+            self._transitions = self._transitions._replace(
                 next_actions=jnp.asarray(following, jnp.float32), next_actions_known=jnp.asarray(known, jnp.float32)
             )
         self._rows = self.data.batch_rows(self.config.reading_rows, _READING_SEED)
@@ -105,7 +105,7 @@ class Run:
         self.agent = create_agent(
             self.config.hyperparameters, self.data.observation_size, self.box.low, self.box.high, self.config.seed
         )
-        self._learns_from, self.agent = resampled(self.config, self.data, transitions, self.agent, self.directory)
+        self._learns_from, self.agent = resampled(self.config, self.data, self._transitions, self.agent, self.directory)
         self.step = 0
         self._stable_at = 0
         self._best_return = -math.inf

@@ -6,7 +6,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Float
 
-from seemrl.agents.agent import Agent, Transitions
+from seemrl.agents.agent import Learner, Transitions
 from seemrl.agents.behaviour_value import advantage_weights
 from seemrl.agents.weighted import Weighted, priority_tree
 from seemrl.data.dataset import Dataset
@@ -40,8 +40,8 @@ def widened(weights: Float[np.ndarray, " rows"], floor: float) -> Float[np.ndarr
 
 
 def resampled(
-    config: TrainConfig, data: Dataset, transitions: Transitions, agent: Agent, directory: Path
-) -> tuple[Transitions | Weighted, Agent]:
+    config: TrainConfig, data: Dataset, transitions: Transitions, agent: Learner, directory: Path
+) -> tuple[Transitions | Weighted, Learner]:
     """The transitions and the agent as the config wants them drawn from; weights are kept in the run's weights.npy.
 
     Args:
