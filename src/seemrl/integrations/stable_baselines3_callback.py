@@ -3,6 +3,7 @@
 # pyright: reportMissingImports=false, reportUntypedBaseClass=false
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from seemrl.errors import InputError
 from seemrl.integrations.library import load
 from seemrl.integrations.replay import drift, monitor_of_replay
 from seemrl.integrations.stable_baselines3 import batch, parts
+from seemrl.monitoring.loggers import LoggersAtHand
 from seemrl.monitoring.monitor import Monitor
 
 load("stable-baselines3", "stable_baselines3")
@@ -34,7 +36,8 @@ class MonitorCallback(BaseCallback):
         replay: environment steps that the replay must hold before rows are drawn; ten times ``rows`` unless given. A
             full replay is enough.
         options: of `seemrl.Monitor`, over those found in the model. The reward bound is that of the whole replay when
-            the rows are drawn, and a rollback restores all networks and optimizers of the model.
+            the rows are drawn, and a rollback restores all networks and optimizers of the model. Loggers come beside
+            the model's own.
 
     Attributes:
         monitor: the monitor; None before there are rows.
@@ -86,8 +89,10 @@ class MonitorCallback(BaseCallback):
 
     def _begun(self) -> Monitor:
         found = parts(self.model)
-        loggers = (*self._options.get("loggers", ()), _ModelLogger(self))
-        options = self._options | {"loggers": loggers, "extra_numbers": self._drift}
+        directory, given = self._options.get("directory"), self._options.get("loggers")
+        usual = (LoggersAtHand(None if directory is None else Path(directory)),)
+        loggers = usual if given is None else tuple(given)
+        options = self._options | {"loggers": (*loggers, _ModelLogger(self)), "extra_numbers": self._drift}
         if found.discount < 1 and "reward_bound" not in options:
             options["reward_bound"] = _largest_reward(self.model) / (1 - found.discount)
         return monitor_of_replay(found, lambda: batch(self.model, self._rows, self._seed), options)
