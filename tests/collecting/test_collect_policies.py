@@ -7,6 +7,7 @@ import pytest
 
 from seemrl.collecting import collect as collecting
 from seemrl.collecting.collect import collect
+from seemrl.collecting.gait import stored_gait
 from seemrl.errors import InputError, MissingPartError
 
 gymnasium = pytest.importorskip("gymnasium")
@@ -78,6 +79,33 @@ def test_the_waypoint_controller_reaches_its_goals(few_references, maze, goals):
     assert not dataset.terminals.any()
 
 
+def test_an_ant_walks_to_its_goals(few_references):
+    pytest.importorskip("gymnasium_robotics")
+    dataset = collect("AntMaze_UMaze-v5", 1400, 0, policy="waypoint")
+    assert [stop - start for start, stop in dataset.episodes()] == [700, 700]
+    assert dataset.attributes["goals_reached"] == 2
+    assert (dataset.attributes["noise"], dataset.attributes["goals"]) == (0.2, "diverse")
+    assert float(dataset.attributes["behaviour_return"]) > 200  # 1 a step within 0.45 m of the goal
+    assert np.linalg.norm(np.diff(dataset.observations[:700, :2], axis=0), axis=1).max() < 0.3  # it walks
+
+
+@pytest.mark.parametrize("turned", [0.0, 1.0, 4.0])
+def test_a_gait_follows_a_direction_however_the_body_is_turned(turned):
+    """Turning the ant and the direction alike changes no torque, and turning back alone does."""
+    gait = stored_gait()
+    observation = np.zeros(27)
+    observation[1] = 1
+    aligned = gait.torques(observation, 0.3, 0.5)
+    observation[1], observation[4] = np.cos(turned / 2), np.sin(turned / 2)
+    np.testing.assert_allclose(gait.torques(observation, 0.3, 0.5 + turned), aligned, atol=1e-9)
+    assert np.abs(gait.torques(observation, 0.3, 0.5 + turned + np.pi) - aligned).max() > 0.1
+
+
+def test_a_gait_without_speed_swings_no_hip():
+    torques = stored_gait().torques(np.concatenate([[0.0, 1.0], np.zeros(25)]), 0.3, 0.5, speed=0.0)
+    assert (torques[0::2] == 0).all() and (torques[1::2] != 0).all()
+
+
 def test_maze_observations_are_in_alphabetical_order(few_references):
     pytest.importorskip("gymnasium_robotics")
     dataset = collect("PointMaze_UMaze-v3", 50, 3, policy="waypoint")
@@ -138,7 +166,7 @@ def test_clinicians_act_as_their_distribution_says():
 @pytest.mark.parametrize(
     ("policy", "words"),
     [
-        ("waypoint", "no PointMaze, which --policy waypoint needs"),
+        ("waypoint", "no PointMaze or AntMaze, which --policy waypoint needs"),
         ("clinician", "no ICU-Sepsis, which --policy clinici"),
     ],
 )

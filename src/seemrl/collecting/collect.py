@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seemrl.collecting.behaviours import Behaviour, Goals, PolicyName, RandomBehaviour, make_behaviour
+from seemrl.collecting.behaviours import Behaviour, PolicyName, RandomBehaviour, make_behaviour
+from seemrl.collecting.mazes import Goals, MazeBehaviour
 from seemrl.data.arrays import RANKS
 from seemrl.data.dataset import Dataset
 from seemrl.data.environments import Task, make_task
@@ -28,7 +29,7 @@ def collect(
     progress: Callable[[int], object] | None = None,
     *,
     policy: PolicyName = "random",
-    noise: float = 0.5,
+    noise: float | None = None,
     goals: Goals = "diverse",
     mantissa_bits: int | None = None,
 ) -> Dataset:
@@ -46,9 +47,9 @@ def collect(
         transitions: Number of rows, at least 1.
         seed: Seeds the environment's and the actions' generators, from 0 to 2**63 - 1.
         progress: Called after each transition with the number collected so far.
-        policy: Who acts: uniformly random actions; a waypoint controller (PointMaze); a clinician (ICU-Sepsis).
-        noise: Standard deviation of the noise on the waypoint controller's actions.
-        goals: Where its starts and goals are, see `WaypointBehaviour`.
+        policy: Who acts: uniformly random actions; a waypoint controller (PointMaze, AntMaze); a clinician.
+        noise: Standard deviation of the noise on the waypoint controller's actions, see `MazeBehaviour`.
+        goals: Where its starts and goals are, see `MazeBehaviour`.
         mantissa_bits: Explicit mantissa bits kept, 0 to 23; None keeps full float32.
 
     Returns:
@@ -80,8 +81,8 @@ def collect(
         "episodes": len(returns),
         **versions(environment),
     }
-    if policy == "waypoint":
-        attributes |= {"noise": noise, "goals": goals}
+    if isinstance(behaviour, MazeBehaviour):
+        attributes |= {"noise": behaviour.noise, "goals": goals, "goals_reached": sum(total > 0 for total in returns)}
     if task.action_count is not None:
         attributes["action_count"] = task.action_count
     for name, values in {"behaviour_return": returns, "random_return": reference}.items():
@@ -171,7 +172,9 @@ def _empty_arrays(task: Task, transitions: int) -> dict[str, NDArray[Any]]:
         raise refusal("transitions", f"{transitions} do not fit into memory; collect fewer") from error
 
 
-def check_arguments(environment: str, transitions: int, seed: int, noise: float, mantissa_bits: int | None) -> None:
+def check_arguments(
+    environment: str, transitions: int, seed: int, noise: float | None, mantissa_bits: int | None
+) -> None:
     """Refuse what cannot be collected.
 
     Raises:
@@ -181,7 +184,7 @@ def check_arguments(environment: str, transitions: int, seed: int, noise: float,
         raise refusal(environment, f"cannot collect {transitions} transitions; ask for at least 1")
     if not 0 <= seed <= LARGEST_SEED:
         raise refusal(environment, f"seed {seed} is out of range; use 0 to {LARGEST_SEED}")
-    if not 0 <= noise < float("inf"):
+    if noise is not None and not 0 <= noise < float("inf"):
         raise refusal(environment, f"noise {noise} is no standard deviation; use 0 or more")
     if mantissa_bits is not None and not 0 <= mantissa_bits <= MANTISSA_BITS:
         raise refusal(environment, f"cannot keep {mantissa_bits} mantissa bits; use 0 to {MANTISSA_BITS}")

@@ -38,11 +38,12 @@ class CollectConfig:
     """Environment steps of a run begun here, by TD3 with LayerNorm in its critic; default: 1,024,000."""
 
     policy: str = "random"
-    """Who acts where no --quality is asked for: "random" actions; "waypoint", a controller (PointMaze); "clinician"
-    (ICU-Sepsis); or a run directory of `seemrl online` or `seemrl train`, or one file of an online run's policies."""
+    """Who acts where no --quality is asked for: "random" actions; "waypoint", a controller (PointMaze, AntMaze);
+    "clinician" (ICU-Sepsis); or a run directory of `seemrl online` or `seemrl train`, or one file of an online run's
+    policies."""
 
-    noise: float = 0.5
-    """Standard deviation of the noise on the waypoint controller's actions."""
+    noise: float | None = None
+    """Standard deviation of the noise on the waypoint controller's actions; default: 0.5, of AntMaze 0.2."""
 
     goals: Literal["diverse", "play"] = "diverse"
     """Its starts and goals: any free cell, or dead ends and corners alone."""

@@ -127,8 +127,7 @@ class OnlineRun:
         if self.step < self.config.random_steps:
             shape = (self.config.environments, len(self.box.low))
             return random.uniform(self.box.low, self.box.high, shape).astype(np.float32)
-        actions = _explore(self.agent, jnp.asarray(observations, jnp.float32), keys, jnp.asarray(self.step))
-        return np.asarray(actions, np.float32)
+        return choose(self.agent, observations, keys, self.step)
 
     def _record(self, collected: list[tuple[np.ndarray, ...]], metrics: dict[str, float]) -> Progress:
         config, step, reading, outlook = self.config, self.step, None, None
@@ -180,6 +179,12 @@ class OnlineRun:
                 for start in range(0, len(columns[2]), self.config.environments):  # as they came: one program for all
                     rows = slice(start, start + self.config.environments)
                     self.replay = extend_replay(self.replay, Transitions(*(column[rows] for column in columns)))
+
+
+def choose(agent: Any, observations: np.ndarray, key: jax.Array, step: int) -> np.ndarray:
+    """Actions as the agent explores, (environments, action); what is random in them depends on the step."""
+    actions = _explore(agent, jnp.asarray(observations, jnp.float32), key, jnp.asarray(step))
+    return np.asarray(actions, np.float32)
 
 
 def replay_files(run: Path) -> list[tuple[int, Path]]:
