@@ -1,12 +1,13 @@
 """Which transitions a run learns from more often: weights by return or advantage, or priorities by TD error."""
 
 from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import numpy as np
 from jaxtyping import Float
 
-from seemrl.agents.agent import Learner, Transitions
+from seemrl.agents.agent import Transitions
 from seemrl.agents.behaviour_value import advantage_weights
 from seemrl.agents.weighted import Weighted, priority_tree
 from seemrl.data.dataset import Dataset
@@ -40,8 +41,8 @@ def widened(weights: Float[np.ndarray, " rows"], floor: float) -> Float[np.ndarr
 
 
 def resampled(
-    config: TrainConfig, data: Dataset, transitions: Transitions, agent: Learner, directory: Path
-) -> tuple[Transitions | Weighted, Learner]:
+    config: TrainConfig, data: Dataset, transitions: Transitions, agent: Any, directory: Path
+) -> tuple[Transitions | Weighted, Any]:
     """The transitions and the agent as the config wants them drawn from; weights are kept in the run's weights.npy.
 
     Args:
