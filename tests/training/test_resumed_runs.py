@@ -50,9 +50,8 @@ def test_the_stops_are_the_due_steps_and_each_log_has_its_rows(played, tmp_path)
     steps = {name: [row["step"] for row in left[name]] for name in LOGS}
     assert steps["metrics.jsonl"] == steps["readings.jsonl"] == [12, 24, 36, 48]
     assert steps["evaluations.jsonl"] == [24, 48]
-    assert {Path(name).parent.name for name in left if "checkpoint" in name} == {
-        f"step_0000000{n}" for n in (16, 32, 48)
-    }
+    kept = {Path(name).parent.name for name in left if "checkpoint" in name}
+    assert kept == {"best", *(f"step_0000000{n}" for n in (16, 32, 48))}
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(played, tmp_path):

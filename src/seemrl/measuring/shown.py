@@ -17,6 +17,7 @@ MEANINGS = (
     ("normalized_error", "standard error of the normalized SEEM, from drawing rows"),
     ("rate", "growth of log |error| per critic update"),
     ("rate_error", "standard error of the rate, from drawing rows"),
+    ("elasticity", "of that rate to larger kernels: 1 where it grows with them, near 0 where target averaging caps it"),
     ("oscillation", "log growth per update of the fastest mode that swings; above 0: the step is too large"),
     ("flow", "growth of log mean |Q| after so many updates, if the kernels stayed as they are"),
     ("kernel_norm", "size of the update's own operator, step size included"),
