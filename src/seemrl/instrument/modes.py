@@ -136,19 +136,18 @@ class Mode:
 
     @property
     def elasticity(self) -> float:
-        """D log(rate) / d log(kernels) in small steps: 1 towards a live target, less where averaging caps the rate.
+        """D log(rate) / d log(kernels): 1 towards a live target, less where averaging caps the rate; NaN where unknown.
 
-        In continuous time a mode of rate w solves (tau / (w + tau)) cross - gram - w = 0: the averaged target has that
-        share of the live one. The derivative of this equation is the elasticity.
+        Both kernels larger by a factor s turn T(z) s = 0 into s (T(z) + h(z)) - h(z) = 0, so dz / d log s is
+        -h(z) left^H right / (left^H T'(z) right).
         """
-        tau = self.update.target_rate
-        if tau == 1.0:
+        if self.update.target_rate == 1.0:
             return 1.0
-        rate = float(np.log(self.z.real)) if self.z.real > 0 else np.nan
-        own = complex(np.vdot(self.left, self.right))
-        drawn = tau / (rate + tau) ** 2 * complex(np.vdot(self.left, self.cross @ self.right))
+        if self.z.real <= 0:
+            return np.nan
         with np.errstate(divide="ignore", invalid="ignore"):
-            return float(np.clip(np.real(own / (own + drawn)), 0.0, 1.0))
+            moved = -self.update.needed(self.z) * np.vdot(self.left, self.right) / np.complex128(self._slope)
+            return float(np.clip(np.real(moved) / (self.z.real * np.float64(self.rate)), 0.0, 1.0))
 
     @property
     def _slope(self) -> complex:
