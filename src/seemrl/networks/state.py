@@ -6,15 +6,15 @@ put into a new network by `moved`; what it does after an optimizer's step is its
 
 import threading
 from abc import abstractmethod
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
 from jaxtyping import Array, PyTree
 
-from seemrl.instrument.kernels.buffers import Buffer, is_buffer
+from seemrl.instrument.kernels.buffers import Buffer
 
 Tree = TypeVar("Tree", bound=PyTree)
 Notes = dict[int, Array]
@@ -31,13 +31,7 @@ class AfterStep(eqx.Module):
 
 def after_step(network: Tree) -> Tree:
     """A network that the optimizer has just moved, with every layer's hook run."""
-
-    def hooked(node: object) -> bool:
-        return isinstance(node, AfterStep)
-
-    return jax.tree.map(
-        lambda node: node.after_step() if isinstance(node, AfterStep) else node, network, is_leaf=hooked
-    )
+    return _each(AfterStep, lambda layer: layer.after_step(), network)
 
 
 class Trained(eqx.Module):
@@ -50,13 +44,7 @@ class Trained(eqx.Module):
 
 def in_training(network: Tree) -> Tree:
     """A network as a loss is to see it: batch statistics in the place of running ones."""
-
-    def trained(node: object) -> bool:
-        return isinstance(node, Trained)
-
-    return jax.tree.map(
-        lambda node: node.in_training() if isinstance(node, Trained) else node, network, is_leaf=trained
-    )
+    return _each(Trained, lambda layer: layer.in_training(), network)
 
 
 def has_batch_statistics(network: PyTree) -> bool:
@@ -93,8 +81,17 @@ def note(buffer: Buffer, value: Array) -> None:
 
 def moved(network: Tree, notes: Notes) -> Tree:
     """The network with its buffers at their noted values."""
-    return jax.tree.map(
-        lambda node: Buffer(notes.get(id(node.value), node.value)) if isinstance(node, Buffer) else node,
-        network,
-        is_leaf=is_buffer,
-    )
+
+    def at_note(buffer: Buffer) -> Buffer:
+        return Buffer(notes.get(id(buffer.value), buffer.value))
+
+    return _each(Buffer, at_note, network)
+
+
+def _each(kind: type[eqx.Module], change: Callable[[Any], Any], network: Tree) -> Tree:
+    """The network with every part of a kind exchanged."""
+
+    def found(node: object) -> bool:
+        return isinstance(node, kind)
+
+    return jax.tree.map(lambda node: change(node) if found(node) else node, network, is_leaf=found)
