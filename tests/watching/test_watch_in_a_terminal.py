@@ -49,7 +49,8 @@ class Terminal:
     def end_with(self, keys: bytes) -> int:
         os.write(self._master, keys)
         self._read_until(lambda: self.process.poll() is not None, "the end")
-        self._drain(0.2)
+        while self._read(0.2):
+            pass
         return self.process.returncode
 
     def settings(self) -> list[object]:
@@ -65,11 +66,14 @@ class Terminal:
         last = time.monotonic() + LIMIT
         while not holds():
             assert time.monotonic() < last, f"{what} was never seen in {self.seen[-2000:]!r}"
-            self._drain(0.1)
+            self._read(0.1)
 
-    def _drain(self, seconds: float) -> None:
-        while select.select([self._master], [], [], seconds)[0]:
+    def _read(self, seconds: float) -> bool:
+        """Take in what is written within so many seconds, if anything; a spinner never stops writing."""
+        written = bool(select.select([self._master], [], [], seconds)[0])
+        if written:
             self.seen += os.read(self._master, 65536).decode()
+        return written
 
 
 @pytest.fixture
