@@ -1,5 +1,6 @@
 """`seemrl watch` in a real terminal: waits for a run, follows it, and leaves everything as it was at Ctrl-C."""
 
+import codecs
 import fcntl
 import os
 import pty
@@ -27,7 +28,7 @@ class Terminal:
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
         self.before = termios.tcgetattr(slave)
         self._slave = slave
-        self.seen = ""
+        self.seen, self._decoder = "", codecs.getincrementaldecoder("utf-8")()  # a read may end within a character
         self.process = subprocess.Popen(
             [sys.executable, "-m", "seemrl", *arguments],
             stdin=slave,
@@ -72,7 +73,7 @@ class Terminal:
         """Take in what is written within so many seconds, if anything; a spinner never stops writing."""
         written = bool(select.select([self._master], [], [], seconds)[0])
         if written:
-            self.seen += os.read(self._master, 65536).decode()
+            self.seen += self._decoder.decode(os.read(self._master, 65536))
         return written
 
 
