@@ -18,6 +18,7 @@ from seemrl.errors import InputError
 from seemrl.training.checkpoint import arrays_digest, load_arrays, load_newest
 from seemrl.training.config import TrainConfig
 from seemrl.training.evaluation import ActionBox, action_box, make_environment
+from seemrl.training.loop import act
 from seemrl.training.online import policy_file
 from seemrl.training.online_config import OnlineConfig
 from seemrl.training.run_directory import stored_description, stored_settings
@@ -100,10 +101,10 @@ def _trained_policy(run: Path) -> Policy:
     agent, step = found
     mean, deviation = _statistics(run, config, described) if config.normalize_observations else (0.0, 1.0)
 
-    def act(agent: Any, observations: jax.Array, key: jax.Array) -> jax.Array:
-        return _act(agent, (observations - mean) / deviation)
+    def evaluated(agent: Any, observations: jax.Array, key: jax.Array) -> jax.Array:
+        return act(agent, (observations - mean) / deviation)
 
-    return _policy(agent, config, environment, box, step, act)
+    return _policy(agent, config, environment, box, step, evaluated)
 
 
 def _statistics(run: Path, config: TrainConfig, described: dict[str, Any]) -> tuple[Any, Any]:
@@ -157,8 +158,3 @@ def _step_of(path: Path) -> int:
 @eqx.filter_jit
 def _explore(agent: Any, observations: jax.Array, key: jax.Array) -> jax.Array:
     return agent.explore(observations, key)
-
-
-@eqx.filter_jit
-def _act(agent: Any, observations: jax.Array) -> jax.Array:
-    return agent.act(observations)

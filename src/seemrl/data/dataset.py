@@ -132,6 +132,10 @@ class Dataset:
         behind = np.flatnonzero(ends) + 1
         return np.stack([np.concatenate([[0], behind[:-1]]), behind], axis=1)
 
+    def returns(self) -> NDArray[np.float64]:
+        """Undiscounted sum of the rewards of each of the `episodes`."""
+        return np.add.reduceat(self.rewards.astype(np.float64), self.episodes()[:, 0])
+
     def subset(self, percent: float, by: SubsetUnit = "transitions", seed: int = 0) -> "Dataset":
         """A random part of the data, the same on every platform; smaller ones of one seed lie inside larger ones.
 

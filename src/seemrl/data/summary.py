@@ -124,7 +124,7 @@ def summarize(columns: Columns, *, discount: float = 0.99, low: float = -1.0, hi
     """
     data = columns.finite_part()
     episodes = data.episodes()
-    sums = np.add.reduceat(data.rewards.astype(np.float64), episodes[:, 0])
+    sums = data.returns()
     last = episodes[:, 1] - 1
     broken = not_finite(columns.not_finite, columns.sizes, len(columns.arrays["rewards"]) - len(data))
     return Summary(

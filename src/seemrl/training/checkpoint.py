@@ -75,7 +75,7 @@ def _write(final: Path, state: Any, seal: dict[str, Any]) -> None:
         shutil.rmtree(abandoned)
     temporary = final.with_name(f".{final.name}.tmp")
     temporary.mkdir()
-    content = safetensors.numpy.save({name: _stored(leaf) for name, leaf in _named_arrays(state).items()})
+    content = safetensors.numpy.save(_contents(state))
     (temporary / "state.safetensors").write_bytes(content)
     flush_to_disk(temporary / "state.safetensors")
     seal = {"format": 1, **seal, "sha256": hashlib.sha256(content).hexdigest()}
@@ -143,14 +143,12 @@ def load_newest(directory: Path, fresh: State, warn: Callable[[str], object]) ->
 def save_arrays(path: Path, state: Any) -> None:
     """Write every array of a pytree into a safetensors file, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = {name: _stored(leaf) for name, leaf in _named_arrays(state).items()}
-    write_atomically(path, lambda place: safetensors.numpy.save_file(content, place))
+    write_atomically(path, lambda place: safetensors.numpy.save_file(_contents(state), place))
 
 
 def arrays_digest(state: Any) -> str:
     """SHA-256 of every array of a pytree under its path, as hexadecimal digits."""
-    content = safetensors.numpy.save({name: _stored(leaf) for name, leaf in _named_arrays(state).items()})
-    return hashlib.sha256(content).hexdigest()
+    return hashlib.sha256(safetensors.numpy.save(_contents(state))).hexdigest()
 
 
 def load_arrays(path: Path, fresh: State) -> State:
@@ -198,6 +196,11 @@ def _named_arrays(state: Any) -> dict[str, Any]:
     """Every array of a pytree under its path, in the pytree's own order."""
     arrays = eqx.filter(state, eqx.is_array)
     return {jax.tree_util.keystr(path).lstrip("."): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(arrays)}
+
+
+def _contents(state: Any) -> dict[str, np.ndarray]:
+    """Every array of a pytree under its path, as it is stored."""
+    return {name: _stored(leaf) for name, leaf in _named_arrays(state).items()}
 
 
 def _is_key(leaf: Any) -> bool:

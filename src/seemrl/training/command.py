@@ -7,13 +7,12 @@ from typing import Any, TypeVar
 
 from seemrl.agents.config import AgentConfig
 from seemrl.agents.registry import CONFIGS
-from seemrl.data.refusals import one_line
 from seemrl.errors import InputError
 from seemrl.training.backend import prepare_jax
 from seemrl.training.config import TrainConfig
 from seemrl.training.online_config import OnlineConfig
 from seemrl.training.run_directory import stored_settings
-from seemrl.training.showing import show_training
+from seemrl.training.showing import remarks, show_training
 
 Settings = TypeVar("Settings", TrainConfig, OnlineConfig)
 
@@ -66,12 +65,9 @@ def run_train(config: TrainConfig) -> Path:
 
     console = Console(stderr=True)
 
-    def notify(line: str) -> None:
-        console.print(one_line(line), markup=False, soft_wrap=True)  # paths may be long and hold [brackets]
-
     if config.seeds > 1:
         return _train_seeds(config, console)
-    with held_run(config, notify) as run:
+    with held_run(config, remarks(console)) as run:
         show_training(run, lambda advance: run.train(), console)
     if (best := best_of(run.directory / "checkpoints")) is not None:
         told = f"best return {best.return_mean:.1f}, step {best.step}: {best.path}"

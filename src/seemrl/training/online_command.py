@@ -1,15 +1,13 @@
 """The command behind ``seemrl online``."""
 
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from seemrl.data.refusals import one_line
 from seemrl.errors import InputError
 from seemrl.training.backend import prepare_jax
 from seemrl.training.online_config import OnlineConfig
-from seemrl.training.run_directory import is_run, sole_writer
-from seemrl.training.showing import show_training
+from seemrl.training.run_directory import held, is_run
+from seemrl.training.showing import remarks, show_training
 
 
 def run_online(config: OnlineConfig) -> Path:
@@ -38,16 +36,7 @@ def train_online(config: OnlineConfig, path: Path, console: Any) -> None:
     """
     from seemrl.training.online import OnlineRun
 
-    def notify(line: str) -> None:
-        console.print(one_line(line), markup=False, soft_wrap=True)
-
-    with ExitStack() as held:
-        if is_run(path):
-            held.enter_context(sole_writer(path))  # before anything of it is read or cut
-            run = OnlineRun(config, path, notify)
-        else:
-            run = OnlineRun(config, path, notify)
-            held.enter_context(sole_writer(path))
+    with held(path, lambda: OnlineRun(config, path, remarks(console)), goes_on=is_run(path)) as run:
         show_training(run, run.train, console)
 
 

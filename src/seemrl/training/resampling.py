@@ -24,9 +24,7 @@ def return_weights(data: Dataset, floor: float) -> Float[np.ndarray, " rows"]:
 
     Where all returns are the same, so are the weights. (Yue et al., 2023, *Decoupled Prioritized Resampling*, ODPR-R.)
     """
-    episodes = data.episodes()
-    totals = np.concatenate([[0.0], np.cumsum(data.rewards, dtype=np.float64)])
-    returns = totals[episodes[:, 1]] - totals[episodes[:, 0]]
+    episodes, returns = data.episodes(), data.returns()
     spread = returns.max() - returns.min()
     each = (returns - returns.min()) / spread if spread > 0 else np.ones(len(returns))
     weights = np.repeat(each, episodes[:, 1] - episodes[:, 0]) + floor

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import math
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +19,7 @@ from seemrl.training.evaluation import reference_of
 from seemrl.training.online_config import OnlineConfig
 
 Settings = TypeVar("Settings", TrainConfig, OnlineConfig)
+Opened = TypeVar("Opened")
 
 LOGS = ("metrics.jsonl", "readings.jsonl", "evaluations.jsonl")
 ADVICE = "advice.json"
@@ -175,3 +176,21 @@ def sole_writer(run: Path) -> Generator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def held(run: Path, opened: Callable[[], Opened], *, goes_on: bool) -> Generator[Opened]:
+    """What ``opened`` makes in the run directory, which is held against other processes.
+
+    A run that goes on is held before anything of it is read or cut; a new one once it was begun.
+
+    Raises:
+        InputError: as ``opened`` does, or another process is writing there.
+    """
+    if goes_on:
+        with sole_writer(run):
+            yield opened()
+        return
+    begun = opened()
+    with sole_writer(run):
+        yield begun

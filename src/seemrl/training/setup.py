@@ -1,7 +1,7 @@
 """From settings to a run that is ready to train: every check happens here, before anything is written."""
 
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from seemrl.errors import InputError, MissingPartError
 from seemrl.training.config import TrainConfig
 from seemrl.training.evaluation import ActionBox, action_box, check_action_count, make_environment
 from seemrl.training.loop import Run
-from seemrl.training.run_directory import begin, check_same, description, sole_writer, stored_description
+from seemrl.training.run_directory import begin, check_same, description, held, stored_description
 
 
 def run_path(config: TrainConfig) -> Path:
@@ -62,22 +62,13 @@ def open_run(config: TrainConfig, notify: Callable[[str], object], data: Dataset
     return run
 
 
-@contextmanager
-def held_run(config: TrainConfig, notify: Callable[[str], object]) -> Generator[Run]:
+def held_run(config: TrainConfig, notify: Callable[[str], object]) -> AbstractContextManager[Run]:
     """A run of `open_run`, with its directory held against other processes.
-
-    One that is resumed is held before anything of it is read or cut.
 
     Raises:
         InputError: as `open_run` does, or another process is training in the directory.
     """
-    if config.resume:
-        with sole_writer(run_path(config)):
-            yield open_run(config, notify)
-        return
-    run = open_run(config, notify)
-    with sole_writer(run.directory):
-        yield run
+    return held(run_path(config), lambda: open_run(config, notify), goes_on=config.resume)
 
 
 def _check_kind_of_actions(config: TrainConfig, data: Dataset) -> None:

@@ -3,8 +3,19 @@
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from seemrl.data.refusals import one_line
+
 if TYPE_CHECKING:
     from seemrl.training.loop import Progress
+
+
+def remarks(console: Any) -> Callable[[str], None]:
+    """What a run says in passing, a line each, on a console of rich."""
+
+    def tell(line: str) -> None:
+        console.print(one_line(line), markup=False, soft_wrap=True)  # paths may be long and hold [brackets]
+
+    return tell
 
 
 def show_training(run: Any, train: Callable[[Callable[[int], object]], Iterator["Progress"]], console: Any) -> None:
