@@ -21,11 +21,12 @@ import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 from gymnasium.vector import SyncVectorEnv  # noqa: E402
 
-from seemrl.agents.agent import Transitions, train_updates  # noqa: E402
+from seemrl.agents.agent import Transitions  # noqa: E402
 from seemrl.agents.config import AgentConfig  # noqa: E402
 from seemrl.agents.registry import create_agent  # noqa: E402
 from seemrl.agents.sac_config import SACConfig  # noqa: E402
 from seemrl.agents.td3_config import TD3Config  # noqa: E402
+from seemrl.agents.updates import train_updates  # noqa: E402
 from seemrl.training.evaluation import action_box, make_environment  # noqa: E402
 from seemrl.training.online import choose, empty_replay, extend_replay  # noqa: E402
 

@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.forecast.settings import Setting
-from seemrl.agents.agent import COLUMNS, Transitions, train_updates
+from seemrl.agents.agent import COLUMNS, Transitions
 from seemrl.agents.config import QLearningConfig, TD3BCConfig
 from seemrl.agents.q_learning import QLearning, learn
 from seemrl.agents.td3_bc import TD3BC
+from seemrl.agents.updates import train_updates
 from seemrl.data.dataset import Dataset
 from seemrl.environments.toy_maze import DIRECTIONS, toy_maze
 from seemrl.instrument.batch import Batch

@@ -9,9 +9,10 @@ import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
 from benchmarks.training_workers.clock import report  # noqa: E402
-from seemrl.agents.agent import Transitions, train_updates  # noqa: E402
+from seemrl.agents.agent import Transitions  # noqa: E402
 from seemrl.agents.config import TD3BCConfig  # noqa: E402
 from seemrl.agents.td3_bc import TD3BC  # noqa: E402
+from seemrl.agents.updates import train_updates  # noqa: E402
 from seemrl.data.embedded import load_embedded_hopper  # noqa: E402
 
 data = load_embedded_hopper()

@@ -12,9 +12,10 @@ import torch
 
 from cases import ACTION, OBSERVATION, shaken
 from oracles import InTorch
-from seemrl.agents.agent import Data, Transitions, train_updates
+from seemrl.agents.agent import Data, Transitions
 from seemrl.agents.config import AgentConfig
 from seemrl.agents.registry import create_agent
+from seemrl.agents.updates import train_updates
 
 ROWS, BATCH = 64, 16
 LOW, HIGH = (-1.0, -0.5), (1.0, 2.0)

@@ -26,9 +26,9 @@ from agent_checks import (
 )
 
 from oracles import InTorch
-from seemrl.agents.agent import train_updates
 from seemrl.agents.awac import AWAC
 from seemrl.agents.awac_config import AWACConfig
+from seemrl.agents.updates import train_updates
 
 CONFIG: dict[str, Any] = {"hidden_sizes": (16,), "discount": 0.97}
 NOISE = tensor(jax.random.normal(KEY, (ROWS, len(LOW))))

@@ -24,9 +24,9 @@ from agent_checks import (
 )
 
 from oracles import InTorch
-from seemrl.agents.agent import train_updates
 from seemrl.agents.cql import CQL
 from seemrl.agents.cql_config import CQLConfig
+from seemrl.agents.updates import train_updates
 
 CONFIG: dict[str, Any] = {"hidden_sizes": (16,), "discount": 0.97, "sampled_actions": 3}
 

@@ -10,9 +10,10 @@ from agent_checks import BATCH, HIGH, KEY, LOW, ROWS, assert_same_loss, in_torch
 
 from cases import ACTION, OBSERVATION, shaken
 from oracles import InTorch
-from seemrl.agents.agent import Transitions, train_updates
+from seemrl.agents.agent import Transitions
 from seemrl.agents.diffusion_ql import DiffusionQL, shortened
 from seemrl.agents.diffusion_ql_config import DiffusionQLConfig
+from seemrl.agents.updates import train_updates
 from seemrl.cli import main
 from seemrl.errors import InputError
 from seemrl.files import read_json_lines

@@ -28,9 +28,10 @@ from agent_checks import (
 )
 
 from oracles import InTorch
-from seemrl.agents.agent import Transitions, train_updates
+from seemrl.agents.agent import Transitions
 from seemrl.agents.rebrac import ReBRAC
 from seemrl.agents.rebrac_config import ReBRACConfig
+from seemrl.agents.updates import train_updates
 
 CONFIG: dict[str, Any] = {"hidden_sizes": (8, 8), "discount": 0.97}
 

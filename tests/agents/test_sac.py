@@ -12,12 +12,13 @@ from agent_checks import BATCH, HIGH, KEY, LOW, ROWS, assert_same_loss, in_torch
 
 from cases import ACTION, OBSERVATION, shaken
 from oracles import InTorch
-from seemrl.agents.agent import COLUMNS, Transitions, train_updates
+from seemrl.agents.agent import COLUMNS, Transitions
 from seemrl.agents.config import AgentConfig
 from seemrl.agents.msg_config import MSGConfig
 from seemrl.agents.registry import create_agent
 from seemrl.agents.sac import SAC
 from seemrl.agents.sac_config import EDACConfig, SACConfig
+from seemrl.agents.updates import train_updates
 from seemrl.errors import InputError
 from seemrl.instrument.batch import Batch
 from seemrl.training.reading import read_learner

@@ -8,10 +8,10 @@ import pytest
 from agent_checks import BATCH, ROWS, apart, fresh, leaves, same, trained, transitions
 
 from cases import ACTION
-from seemrl.agents.agent import td_error
 from seemrl.agents.config import AgentConfig, TD3BCConfig
 from seemrl.agents.dqn_config import DQNConfig
 from seemrl.agents.iql_config import IQLConfig
+from seemrl.agents.updates import td_error
 from seemrl.agents.weighted import Weighted, alias_table, draw_by_priority, priority_tree, with_priorities
 
 DRAWS = 40_000

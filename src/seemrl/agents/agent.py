@@ -1,4 +1,4 @@
-"""The skeleton of every agent: the learner as one frozen pytree, and the compiled loop that turns it.
+"""The skeleton of every agent: the learner as one frozen pytree; the loop that turns it is `seemrl.agents.updates`.
 
 An agent's own file says what it consists of, how one cycle of updates goes and what its losses are. What they share is
 here: drawing transitions, stepping an optimizer, moving a target, and what the instrument is told.
@@ -15,7 +15,7 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from seemrl.agents.config import AgentConfig, OptimizerName
-from seemrl.agents.weighted import Weighted, draw_by_priority, with_priorities
+from seemrl.agents.weighted import Weighted, draw_by_priority
 from seemrl.instrument.kernels.buffers import split
 from seemrl.networks.state import after_step, in_training, moved, noting
 
@@ -61,8 +61,6 @@ Data = Transitions | Replay | Weighted
 """What an agent learns from."""
 
 _FOR_THE_ACTOR = 0x5EED  # folded into an update's key; no number that a split of it uses
-_LEAST_PRIORITY = 1e-6
-_PRIORITY_EXPONENT = 0.6
 
 
 class Measured(NamedTuple):
@@ -126,35 +124,23 @@ class Agent(eqx.Module):
     def draw(self, data: Data, batch_size: int) -> tuple[Transitions, PRNGKeyArray]:
         """The critic's transitions for this step, drawn with replacement, and a key for what else is random in it."""
         sample_key, key = jax.random.split(jax.random.fold_in(self.key, self.step))
-        return _rows(data, self._drawn(data, sample_key, batch_size)), key
+        return rows_of(data, self.drawn(data, sample_key, batch_size)), key
 
     def draw_for_actor(self, data: Data, batch: Transitions) -> Transitions:
         """The actor's transitions: the critic's batch, or as many of its own where weights are for the actor alone."""
         if not isinstance(data, Weighted) or data.everywhere:
             return batch
         key = jax.random.fold_in(jax.random.fold_in(self.key, self.step), _FOR_THE_ACTOR)
-        return _rows(data, data.draw(key, len(batch.rewards)))
+        return rows_of(data, data.draw(key, len(batch.rewards)))
 
-    def _drawn(self, data: Data, key: PRNGKeyArray, count: int) -> Int[Array, " count"]:
+    def drawn(self, data: Data, key: PRNGKeyArray, count: int) -> Int[Array, " count"]:
+        """Numbers of rows for the critic."""
         if self.priorities is not None:
             return draw_by_priority(self.priorities, key, count)
         if isinstance(data, Weighted) and data.everywhere:
             return data.draw(key, count)
-        filled = data.filled if isinstance(data, Replay) else len(_columns(data).rewards)
+        filled = data.filled if isinstance(data, Replay) else len(columns_of(data).rewards)
         return jax.random.randint(key, (count,), 0, filled)
-
-    def prioritised(self: Learner, before: Any, tree: Float[Array, " nodes"], data: Data, batch_size: int) -> Learner:
-        """The agent with new priorities of all that was drawn in the cycle since ``before``: (|TD error| + 1e-6)^0.6.
-
-        The TD error is that of the critic as it has become, a mean over its heads, against the smallest target head
-        (Schaul et al., 2016, section 3.3; without their importance weights).
-        """
-        for past in range(self.updates_per_cycle):
-            sample_key, key = jax.random.split(jax.random.fold_in(before.key, before.step + past))
-            rows = before._drawn(data, sample_key, batch_size)
-            error = td_error(self, _rows(data, rows), key)
-            tree = with_priorities(tree, rows, (error + _LEAST_PRIORITY) ** _PRIORITY_EXPONENT)
-        return self.replace(priorities=tree)
 
     def values(
         self, critic: Any, observations: Float[Array, "batch observation"], actions: Float[Array, "batch action"]
@@ -168,27 +154,14 @@ class Agent(eqx.Module):
         return eqx.tree_at(lambda agent: tuple(getattr(agent, name) for name in names), self, tuple(changes.values()))
 
 
-def _columns(data: Data) -> Transitions:
+def columns_of(data: Data) -> Transitions:
+    """All transitions of the data."""
     return data if isinstance(data, Transitions) else data.transitions
 
 
-def _rows(data: Data, rows: Int[Array, " count"]) -> Transitions:
-    return jax.tree.map(lambda column: column[rows], _columns(data))
-
-
-def td_error(agent: Any, batch: Transitions, key: PRNGKeyArray) -> Float[Array, " batch"]:
-    """|Q(s, a) - r - discount (1 - d) Q_target(s', a')|, the mean over heads, against the smallest target head.
-
-    Args:
-        agent: has ``critic``, ``target_critic`` and, in its ``scalars``, ``discount``.
-        batch: transitions.
-        key: of what is random in a'.
-    """
-    next_actions = agent.target_actions(batch.next_observations, key)
-    values = agent.values(agent.critic, batch.observations, batch.actions)
-    next_values = jnp.min(agent.values(agent.target_critic, batch.next_observations, next_actions), axis=0)
-    targets = batch.rewards + agent.scalars.discount * (1 - batch.terminals) * next_values
-    return jnp.mean(jnp.abs(values - targets), axis=0)
+def rows_of(data: Data, rows: Int[Array, " count"]) -> Transitions:
+    """Some of them, by their numbers."""
+    return jax.tree.map(lambda column: column[rows], columns_of(data))
 
 
 def against_smallest_target(agent: Any, target_period: int = 1) -> Measured:
@@ -271,38 +244,3 @@ def follow(target: PyTree, live: PyTree, rate: Float[Array, ""]) -> PyTree:
 
 def _optimizer(name: OptimizerName):
     return optax.inject_hyperparams({"adam": optax.adam, "sgd": optax.sgd}[name])
-
-
-def train_updates(data: Data, agent: Agent, updates: int, batch_size: int) -> tuple[Any, Info]:
-    """Run some critic updates in one compiled call; returns the agent and the mean of every metric over them.
-
-    Args:
-        data: the whole data set, on the device, or what has been collected of it.
-        agent: the learner.
-        updates: critic updates, a multiple of the agent's ``updates_per_cycle``. One program serves any number.
-        batch_size: transitions per update.
-    """
-    cycles, rest = divmod(updates, agent.updates_per_cycle)
-    if rest or cycles < 1:
-        raise ValueError(
-            f"{updates} updates are not a positive multiple of {agent.updates_per_cycle}, the updates of a cycle"
-        )
-    return _train_cycles(data, agent, jnp.asarray(cycles), batch_size)
-
-
-@eqx.filter_jit
-def _train_cycles(data: Data, agent: Agent, cycles: Array, batch_size: int) -> tuple[Agent, Info]:
-    arrays, static = eqx.partition(agent, eqx.is_array)
-    shapes = jax.eval_shape(lambda: eqx.combine(arrays, static).update(data, batch_size)[1])
-    nothing = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
-
-    def cycle(_: Array, carry: tuple[PyTree, Info]) -> tuple[PyTree, Info]:
-        arrays, total = carry
-        before = eqx.combine(arrays, static)
-        agent, info = before.update(data, batch_size)
-        if agent.priorities is not None:
-            agent = agent.prioritised(before, agent.priorities, data, batch_size)
-        return eqx.filter(agent, eqx.is_array), jax.tree.map(jnp.add, total, info)
-
-    arrays, total = jax.lax.fori_loop(0, cycles, cycle, (arrays, nothing))
-    return eqx.combine(arrays, static), jax.tree.map(lambda value: value / cycles, total)

@@ -12,8 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from seemrl.agents.agent import Agent, Transitions, train_updates
+from seemrl.agents.agent import Agent, Transitions
 from seemrl.agents.registry import create_agent
+from seemrl.agents.updates import train_updates
 from seemrl.data.dataset import Dataset
 from seemrl.data.following import logged_next_actions
 from seemrl.files import append_json_line, write_json

@@ -18,8 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors.numpy
 
-from seemrl.agents.agent import COLUMNS, Replay, Transitions, train_updates
+from seemrl.agents.agent import COLUMNS, Replay, Transitions
 from seemrl.agents.registry import create_agent
+from seemrl.agents.updates import train_updates
 from seemrl.files import append_json_line, write_atomically
 from seemrl.instrument.batch import Batch
 from seemrl.instrument.forecast import Forecast, forecast
