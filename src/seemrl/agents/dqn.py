@@ -10,7 +10,18 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from seemrl.agents.agent import Agent, Data, Info, Measured, Transitions, follow, improve, start_optimizer
+from seemrl.agents.agent import (
+    Agent,
+    Data,
+    Info,
+    Measured,
+    Transitions,
+    against_smallest_target,
+    follow,
+    improve,
+    numbers_of,
+    start_optimizer,
+)
 from seemrl.agents.config import OptimizerName
 from seemrl.agents.dqn_config import DQNConfig
 from seemrl.agents.losses import bootstrapped, td_loss
@@ -48,7 +59,7 @@ class DQN(Agent):
             critic=critic,
             target_critic=critic,
             critic_optimizer_state=start_optimizer(config.optimizer, config.critic_learning_rate, critic),
-            scalars=Scalars(*(jnp.asarray(getattr(config, name), jnp.float32) for name in Scalars._fields)),
+            scalars=numbers_of(Scalars, config),
             double=config.double,
             optimizer=config.optimizer,
         )
@@ -71,12 +82,7 @@ class DQN(Agent):
         The conservative term is not in it: it moves values whatever the error is, a drive that the reading does not
         know.
         """
-        options = {
-            "discount": float(self.scalars.discount),
-            "optimizer": self.critic_optimizer_state,
-            "target_rate": float(self.scalars.target_rate),
-        }
-        return Measured(self.critic, self.target_critic, options, "sampled" if self.double else "greedy")
+        return against_smallest_target(self)._replace(policy="sampled" if self.double else "greedy")
 
     def critic_loss(self, critic: DiscreteCritic, batch: Transitions) -> tuple[Array, Info]:
         """Mean squared TD error, and cql_weight times the mean of logsumexp_a Q(s, a) - Q(s, a of the data).
