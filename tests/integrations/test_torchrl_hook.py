@@ -49,6 +49,21 @@ def test_readings_are_those_of_measure_and_a_loop_is_the_same_bit_for_bit(name):
     assert numbers(watch.monitor.history[-1]) == numbers(by_hand)
 
 
+def test_a_log_goes_on_with_the_rows_it_began_with_whatever_the_data_are(tmp_path):
+    made = learner("TD3BC")
+    watch = hook_of(made, rows=16, every=10, directory=tmp_path / "log")
+    for _ in range(10):
+        made.update()
+        watch()
+    other = hook_of(made, rows=16, seed=1, every=10, directory=tmp_path / "log")
+    other.load_state_dict(watch.state_dict())
+    for _ in range(10):
+        made.update()
+        other()
+    assert [reading.step for reading in other.monitor.history] == [10, 20]
+    assert (other.monitor.batch.observations == watch.monitor.batch.observations).all()
+
+
 def diverging() -> Any:
     return learner("TD3", target_rate=1.0, loss_function="l2")
 

@@ -14,6 +14,7 @@ from seemrl.errors import InputError
 from seemrl.instrument.batch import Batch
 from seemrl.integrations.library import attribute, load, unsupported
 from seemrl.integrations.parts import CONSERVATIVE, ENTROPY, Parts, huber
+from seemrl.integrations.replay import monitor_of_replay
 from seemrl.monitoring.monitor import Monitor
 from seemrl.monitoring.randomness import own_randomness
 
@@ -109,7 +110,8 @@ class MonitorCallback:
     Args:
         algorithm: as for `parts`.
         buffer: as for `batch`: an offline trainer's, or the one that the training collector fills.
-        rows: transitions to read on, drawn at the first update; all, where there are fewer.
+        rows: transitions to read on, drawn at the first update; all, where there are fewer. With a ``directory``, they
+            are kept beside the log.
         seed: the same seed, the same rows.
         options: of `seemrl.Monitor`, over those found in the algorithm.
 
@@ -132,10 +134,12 @@ class MonitorCallback:
             DivergingError: the critic is diverging and ``on_diverging`` is "stop".
         """
         if self.monitor is None:
-            drawn = batch(self._algorithm, self._buffer, self._rows, self._seed)
-            self.monitor = parts(self._algorithm).monitor(drawn, **self._options)
+            self.monitor = monitor_of_replay(parts(self._algorithm), self._draw, self._options)
         self.updates += 1
         self.monitor.update(self.updates)
+
+    def _draw(self) -> Batch:
+        return batch(self._algorithm, self._buffer, self._rows, self._seed)
 
     def __enter__(self) -> "MonitorCallback":
         """Listen to the algorithm's updates.

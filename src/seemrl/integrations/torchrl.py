@@ -12,8 +12,10 @@ import numpy as np
 import torch
 
 from seemrl.errors import InputError
+from seemrl.instrument.batch import Batch
 from seemrl.integrations.library import BY_HAND, load, unsupported, without_excitation
 from seemrl.integrations.parts import CONSERVATIVE, ENTROPY, HUBER, Parts
+from seemrl.integrations.replay import monitor_of_replay
 from seemrl.integrations.torchrl_batch import batch
 from seemrl.integrations.torchrl_critic import LIBRARY, Heads, critic_of, entries, network_name
 from seemrl.monitoring.monitor import Monitor
@@ -85,7 +87,7 @@ class MonitorHook:
 
     Args:
         loss_module: as for `parts`, and so are ``optimizer``, ``target_updater`` and ``target_period``.
-        data: as for `batch`, drawn at the first call.
+        data: as for `batch`, drawn at the first call; with a ``directory``, the rows are kept beside the log.
         optimizer: the one that owns the critic's parameters.
         target_updater: of the loss module.
         target_period: critic updates from one ``step`` of the updater to the next.
@@ -127,9 +129,12 @@ class MonitorHook:
         """
         if self.monitor is None:
             found = parts(self._loss_module, **self._update)
-            self.monitor = found.monitor(batch(self._loss_module, self._data, self._rows, self._seed), **self._options)
+            self.monitor = monitor_of_replay(found, self._draw, self._options)
         self.updates += 1
         self.monitor.update(self.updates)
+
+    def _draw(self) -> Batch:
+        return batch(self._loss_module, self._data, self._rows, self._seed)
 
     def register(self, trainer: Any, name: str = "seemrl") -> None:
         """Have a trainer call it after each optimization step, and save its count under this name."""
