@@ -89,6 +89,7 @@ def test_an_environment_of_fewer_or_other_actions_is_refused(tmp_path):
 
 
 def test_clinicians_records_are_trained_on_and_the_policy_treats_patients(tmp_path):
+    pytest.importorskip("icu_sepsis")
     data = collect("Sepsis/ICU-Sepsis-v2", 300, 0, policy="clinician")
 
     complete(open_run(config(tmp_path, env="", evaluation_episodes=3), no_remark, data))

@@ -136,7 +136,10 @@ class Mode:
 
     @property
     def elasticity(self) -> float:
-        """D log(rate) / d log(kernels): 1 towards a live target, less where averaging caps the rate; NaN where unknown.
+        """D log(rate) / d log(kernels), held between 0 and 1; NaN where unknown.
+
+        It is 1 towards a live target and less where averaging caps the rate. Near a rate of 0 a mode may outrun its
+        kernels for a while; no pace of growth ahead is taken from that.
 
         Both kernels larger by a factor s turn T(z) s = 0 into s (T(z) + h(z)) - h(z) = 0, so dz / d log s is
         -h(z) left^H right / (left^H T'(z) right).
