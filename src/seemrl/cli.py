@@ -161,6 +161,12 @@ def _x_percent(arguments: Sequence[str]) -> None:
     run_x_percent(_parse(XPercentConfig, "reproduce x-percent", arguments))
 
 
+def _agents(arguments: Sequence[str]) -> None:
+    from seemrl.experiments.agents import AgentsConfig, run_agents
+
+    run_agents(_parse(AgentsConfig, "reproduce agents", arguments))
+
+
 def _forecast(arguments: Sequence[str]) -> None:
     from seemrl.logs.config import ForecastConfig
 
@@ -194,6 +200,7 @@ VERBS = {
     "forecast": Verb("say where logged Q values are going: CSV, JSON lines, TensorBoard, Parquet", _forecast),
     "watch": Verb("show a run or a monitor's log while it grows: verdict, |Q|, SEEM, forecast", _watch),
     "reproduce contrast": Verb("TD3 with and without LayerNorm: who diverges?", _contrast),
+    "reproduce agents": Verb("every agent on the same data: does it reach the behaviour?", _agents),
     "reproduce x-percent": Verb("agents on parts of the data: what does LayerNorm bring?", _x_percent),
 }
 _GROUPS = {name.split()[0] for name in VERBS if " " in name}

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from seemrl.errors import InputError
+from seemrl.experiments.arms import arms_of
 from seemrl.experiments.grid import whole_runs
 from seemrl.experiments.results import finish, start
-from seemrl.experiments.x_percent import XPercentConfig, arms_of, paired, x_percent_settings
+from seemrl.experiments.x_percent import XPercentConfig, paired, x_percent_settings
 from seemrl.experiments.x_percent_page import gains_of, x_percent_results
 from seemrl.files import write_json, write_json_lines
 from seemrl.training.scores import interquartile_mean, summed_gain

@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from seemrl.agents.config import AgentConfig
 from seemrl.errors import InputError, require_option
 from seemrl.networks.options import Norm
 from seemrl.report.runs import RunRecord, read_run
@@ -62,6 +63,48 @@ class GridConfig:
     def sizes(self) -> dict[str, Any]:
         """The networks' sizes, where they are not the published ones."""
         return {"hidden_sizes": self.hidden_sizes} if self.hidden_sizes else {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluatedGridConfig(GridConfig):
+    """What a grid of runs is told that act in an environment on the way.
+
+    Attributes:
+        evaluations: in each run.
+        evaluation_episodes: in each of them.
+        env: to evaluate in; empty: the one each data file names.
+    """
+
+    evaluations: int = 20
+    """Evaluations in each run; the last ten make one of the two averages reported."""
+    evaluation_episodes: int = 10
+    """Episodes per evaluation."""
+    env: str = ""
+    """Gymnasium environment to evaluate in; default: the one each data file names."""
+
+    def check(self) -> None:
+        """Refuse settings that no grid can have."""
+        super().check()
+        require_option(self.evaluations >= 1, "evaluations", self.evaluations, "at least 1")
+
+
+def evaluated_setting(
+    config: EvaluatedGridConfig, name: str, data: str, hyperparameters: AgentConfig, **more: Any
+) -> TrainConfig:
+    """One run of the grid: its directory's name, its data, its agent, and what else is its own."""
+    cycle = hyperparameters.updates_per_cycle
+    return TrainConfig(
+        data=data,
+        out=str(Path(config.out) / RUNS / name),
+        agent=hyperparameters.agent,
+        hyperparameters=hyperparameters,
+        steps=config.steps,
+        env=config.env,
+        evaluate_every=max(cycle, config.steps // config.evaluations // cycle * cycle),
+        evaluation_episodes=config.evaluation_episodes,
+        advise=False,
+        **more,
+    )
 
 
 def named_data(given: Sequence[str]) -> dict[str, str]:

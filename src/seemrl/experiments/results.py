@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib.metadata import version
@@ -11,10 +11,12 @@ from typing import Any
 
 from seemrl.errors import InputError
 from seemrl.files import write_json, write_text
-from seemrl.report.canvas import Figure
+from seemrl.report.canvas import Figure, Trace, label_text
 from seemrl.report.page import assemble, chart_html, table_html, write_page
 from seemrl.report.palette import RUN_COLOURS
+from seemrl.report.runs import RunRecord
 from seemrl.training.backend import prepare_jax
+from seemrl.training.scores import Aggregate
 
 NORM_COLOURS = {"none": RUN_COLOURS[5], "layer": RUN_COLOURS[0]}
 """Of critics without and with LayerNorm, in every chart."""
@@ -70,6 +72,40 @@ def finish(out: Path, console: Any, results: Results) -> Path:
     page = write_page(_page(results), out / "report.html")
     print(page)
     return page
+
+
+def told(found: Aggregate) -> str:
+    """A mean over runs, with its interval where there is one."""
+    interval = "" if found.interval is None else " ({:.1f} to {:.1f})".format(*found.interval)
+    return f"{found.mean:.1f}{interval}"
+
+
+def hidden_layers(runs: Iterable[RunRecord]) -> str:
+    """Their sizes, by agent."""
+    sizes: dict[str, set[str]] = {}
+    for run in runs:
+        sizes.setdefault(run.config["agent"], set()).add("x".join(map(str, run.config["config"]["hidden_sizes"])))
+    return "; ".join(f"{agent} {', '.join(sorted(found))}" for agent, found in sizes.items())
+
+
+def marks(name: str, places: Sequence[str], found: Sequence[Aggregate], marker: Mapping[str, Any]) -> Trace:
+    """Means at named places, with their intervals as bars."""
+    intervals = [item.interval or (item.mean, item.mean) for item in found]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": label_text(name),
+        "x": [label_text(place) for place in places],
+        "y": [item.mean for item in found],
+        "marker": dict(marker),
+        "error_y": {
+            "type": "data",
+            "symmetric": False,
+            "array": [high - item.mean for item, (_, high) in zip(found, intervals, strict=True)],
+            "arrayminus": [item.mean - low for item, (low, _) in zip(found, intervals, strict=True)],
+        },
+        "hovertemplate": "%{y:.4~g}",
+    }
 
 
 def _shown(heading: str, table: Table) -> Any:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from seemrl.errors import InputError
+from seemrl.experiments.arms import Arm
 from seemrl.experiments.grid import COMPARED, NORMS
-from seemrl.experiments.results import NORM_COLOURS, Results, Table
-from seemrl.experiments.x_percent import Arm, paired
-from seemrl.report.canvas import Figure, Trace, figure, label_text
+from seemrl.experiments.results import NORM_COLOURS, Results, Table, hidden_layers, marks, told
+from seemrl.experiments.x_percent import paired
+from seemrl.report.canvas import Figure, Trace, figure
 from seemrl.training.scores import Aggregate, aggregate, summed_gain
 
 _CAPTION = (
@@ -42,12 +43,8 @@ def x_percent_results(arms: Sequence[Arm]) -> Results:
 def _notes(arms: Sequence[Arm]) -> list[str]:
     settings = [run.config["config"] for arm in arms for run in arm.runs]
     episodes = ", ".join(sorted({str(item["evaluation_episodes"]) for item in settings}))
-    sizes: dict[str, set[str]] = {}
-    for run in (run for arm in arms for run in arm.runs):
-        sizes.setdefault(run.config["agent"], set()).add("x".join(map(str, run.config["config"]["hidden_sizes"])))
-    told = "; ".join(f"{agent} {', '.join(sorted(found))}" for agent, found in sizes.items())
     return [
-        f"Hidden layers: {told}. {episodes} episodes an evaluation.",
+        f"Hidden layers: {hidden_layers(run for arm in arms for run in arm.runs)}. {episodes} episodes an evaluation.",
         "'final' is the last evaluation of a run, 'last ten' the mean over its last ten, or over as many as there are; "
         "the two differ. Scores are normalised as in D4RL; returns stand where there is no reference. Numbers are "
         "interquartile means over runs, in brackets 95% bootstrap intervals; a single run has none. Each seed draws "
@@ -96,8 +93,8 @@ def _gain_table(gains: Sequence[Gain]) -> Table:
                 f"{gain.steps:,}",
                 ", ".join(gain.data),
                 gain.unit,
-                _told(gain.final),
-                _told(gain.last_ten),
+                told(gain.final),
+                told(gain.last_ten),
             ]
             for gain in gains
         ),
@@ -117,18 +114,13 @@ def _arm_table(arms: Sequence[Arm]) -> Table:
                 f"{arm.steps:,}",
                 str(len(arm.runs)),
                 arm.unit,
-                _told(aggregate(arm.final)),
-                _told(aggregate(arm.last_ten)),
+                told(aggregate(arm.final)),
+                told(aggregate(arm.last_ten)),
                 f"{sum(item.diverged_at is not None for item in arm.values)} of {len(arm.values)}",
             ]
             for arm in arms
         ),
     ]
-
-
-def _told(found: Aggregate) -> str:
-    interval = "" if found.interval is None else " ({:.1f} to {:.1f})".format(*found.interval)
-    return f"{found.mean:.1f}{interval}"
 
 
 def _chart(arms: Sequence[Arm], key: str) -> Figure:
@@ -139,20 +131,9 @@ def _chart(arms: Sequence[Arm], key: str) -> Figure:
 
 
 def _marks(arms: Sequence[Arm], norm: str, key: str) -> Trace:
-    found = [aggregate(getattr(arm, key)) for arm in arms]
-    intervals = [item.interval or (item.mean, item.mean) for item in found]
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": NORMS[norm],
-        "x": [label_text(f"{arm.data} {arm.percent:g}%") for arm in arms],
-        "y": [item.mean for item in found],
-        "marker": {"color": NORM_COLOURS[norm], "size": 9, "symbol": "circle" if norm == "layer" else "square"},
-        "error_y": {
-            "type": "data",
-            "symmetric": False,
-            "array": [high - item.mean for item, (_, high) in zip(found, intervals, strict=True)],
-            "arrayminus": [item.mean - low for item, (low, _) in zip(found, intervals, strict=True)],
-        },
-        "hovertemplate": "%{y:.4~g}",
-    }
+    return marks(
+        NORMS[norm],
+        [f"{arm.data} {arm.percent:g}%" for arm in arms],
+        [aggregate(getattr(arm, key)) for arm in arms],
+        {"color": NORM_COLOURS[norm], "size": 9, "symbol": "circle" if norm == "layer" else "square"},
+    )
