@@ -133,10 +133,10 @@ def test_the_embedded_data_is_what_its_command_collects():
 @pytest.mark.parametrize(
     ("environment", "words"),
     [
-        ("SeemrlTest/Nowhere-v0", "not a usable Gymnasium environment"),
-        ("", "not a usable Gymnasium environment"),
-        ("no_such_module:Some-v0", "not a usable Gymnasium environment"),
-        ("two\nlines", "not a usable Gymnasium environment"),
+        ("SeemrlTest/Nowhere-v0", "Gymnasium cannot make it"),
+        ("", "Gymnasium cannot make it"),
+        ("no_such_module:Some-v0", "Gymnasium cannot make it"),
+        ("two\nlines", "Gymnasium cannot make it"),
         ("SeemrlTest/Pair-v0", "is neither a Box nor Discrete"),
         ("SeemrlTest/Unbounded-v0", "is not a bounded float32 Box of one axis"),
         ("SeemrlTest/Double-v0", "is not a bounded float32 Box of one axis"),

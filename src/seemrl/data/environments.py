@@ -75,8 +75,13 @@ def quietly(name: str) -> Generator[None]:
         yield
 
 
-def make_environment(name: str, purpose: str) -> Any:
+def make_environment(name: str, purpose: str, extra: str = "mujoco") -> Any:
     """One environment of Gymnasium.
+
+    Args:
+        name: its id.
+        purpose: what needs it, for messages.
+        extra: the part of seemrl that brings Gymnasium.
 
     Raises:
         InputError: Gymnasium does not know it.
@@ -85,7 +90,7 @@ def make_environment(name: str, purpose: str) -> Any:
     try:
         gymnasium = importlib.import_module("gymnasium")
     except ImportError as error:
-        raise MissingPartError("gymnasium", "mujoco", purpose) from error
+        raise MissingPartError("gymnasium", extra, purpose) from error
     register_environments(name, purpose)
     try:
         with quietly(name):
@@ -93,9 +98,9 @@ def make_environment(name: str, purpose: str) -> Any:
     except gymnasium.error.DependencyNotInstalled as error:
         if "mujoco" in str(error).lower():
             raise MissingPartError("mujoco", "mujoco", purpose) from error
-        raise refusal(name, f"cannot be made ({error}); install what it needs") from error
+        raise refusal(f"environment {name}", f"cannot be made ({error}); install what it needs") from error
     except (gymnasium.error.Error, ImportError, LookupError, TypeError, ValueError, OSError) as error:
-        raise refusal(name, f"not a usable Gymnasium environment ({error}); check the id") from error
+        raise refusal(f"environment {name}", f"Gymnasium cannot make it ({error}); check the id") from error
 
 
 def make_task(name: str, purpose: str) -> Task:

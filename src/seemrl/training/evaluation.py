@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from seemrl.data.dataset import Dataset
-from seemrl.data.environments import quietly, register_environments, with_vector_observations
-from seemrl.errors import InputError, MissingPartError
+from seemrl.data.environments import make_environment as make_simulator
+from seemrl.data.environments import with_vector_observations
+from seemrl.errors import InputError
 
 REFERENCE_RETURNS = {
     "Hopper": (-20.272305, 3234.3),
@@ -60,20 +61,7 @@ def make_environment(name: str) -> Any:
         InputError: Gymnasium does not know it.
         MissingPartError: Gymnasium, or the simulator the environment needs, is not installed.
     """
-    try:
-        import gymnasium
-    except ImportError as error:
-        raise MissingPartError("gymnasium", "train", "evaluation") from error
-    register_environments(name, "evaluation")
-    try:
-        with quietly(name):
-            environment = gymnasium.make(name, disable_env_checker=True)
-    except gymnasium.error.DependencyNotInstalled as error:
-        raise MissingPartError("its simulator", "mujoco", f"environment {name}") from error
-    except (gymnasium.error.Error, ImportError, LookupError, TypeError, ValueError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"environment {name}: Gymnasium cannot make it ({reason})") from error
-    return with_vector_observations(name, environment)
+    return with_vector_observations(name, make_simulator(name, "evaluation", "train"))
 
 
 def action_box(environment: Any, name: str) -> ActionBox:
