@@ -6,9 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from agent_checks import BATCH, HIGH, KEY, LOW, ROWS, assert_same_loss, in_torch, leaves, same, tensor, transitions
+from agent_checks import BATCH, HIGH, KEY, LOW, ROWS, assert_same_loss, in_torch, leaves, same, transitions
+from plain_diffusion import PlainDiffusion
 
-from cases import ACTION, OBSERVATION, shaken
+from cases import OBSERVATION, shaken
 from oracles import InTorch
 from seemrl.agents.agent import Transitions
 from seemrl.agents.diffusion_ql import DiffusionQL, shortened
@@ -45,59 +46,6 @@ def actor_gradient(agent: DiffusionQL, batch: Transitions, key: jax.Array) -> An
 
 
 # ------------------------------------------------------------------------------------------------ losses
-
-
-class PlainDiffusion:
-    """The diffusion policy as in DDPM and Diffusion-QL, in PyTorch and float64: every schedule from its betas."""
-
-    def __init__(self, policy: Any) -> None:
-        self.written = InTorch(policy)
-        self.leaves = self.written.leaves
-        self.predictor = policy.network
-        N = self.N = policy.levels
-        n = torch.arange(1, N + 1, dtype=torch.float64)
-        self.alphas = torch.exp(-0.1 / N - 0.5 * (10 - 0.1) * (2 * n - 1) / N**2)
-        self.cumulated = torch.cumprod(self.alphas, 0)
-        self.low, self.high = tensor(LOW), tensor(HIGH)
-
-    def linear(self, layer: Any, inputs: torch.Tensor) -> torch.Tensor:
-        of_array = self.written._of_array
-        return inputs @ of_array[id(layer.weight)] + of_array[id(layer.bias)]
-
-    def noise(self, noisy: torch.Tensor, positions: torch.Tensor, observations: torch.Tensor) -> torch.Tensor:
-        mish = torch.nn.functional.mish
-        frequencies = torch.exp(-np.log(10000) * torch.arange(8, dtype=torch.float64) / 7)
-        angles = positions.double()[:, None] * frequencies
-        waves = torch.cat([angles.sin(), angles.cos()], dim=1)
-        wide, narrow = self.predictor.embedding
-        hidden = torch.cat([noisy, self.linear(narrow, mish(self.linear(wide, waves))), observations], dim=1)
-        *hiddens, last = self.predictor.linears
-        for layer in hiddens:
-            hidden = mish(self.linear(layer, hidden))
-        return self.linear(last, hidden)
-
-    def denoising_loss(self, observations: torch.Tensor, actions: torch.Tensor, key: Any) -> torch.Tensor:
-        level_key, noise_key = jax.random.split(key)
-        positions = torch.tensor(np.asarray(jax.random.randint(level_key, (len(actions),), 1, self.N + 1))) - 1
-        noise = tensor(jax.random.normal(noise_key, tuple(actions.shape)))
-        units = (actions - (self.low + self.high) / 2) / ((self.high - self.low) / 2)
-        left = self.cumulated[positions][:, None]
-        noisy = left.sqrt() * units + (1 - left).sqrt() * noise
-        return torch.nn.functional.mse_loss(self.noise(noisy, positions, observations), noise)
-
-    def sample(self, observations: torch.Tensor, key: Any) -> torch.Tensor:
-        start_key, key = jax.random.split(key)
-        shape = (len(observations), ACTION)
-        x = tensor(jax.random.normal(start_key, shape))
-        for step_key, t in zip(jax.random.split(key, self.N), reversed(range(self.N)), strict=True):
-            left, beta = self.cumulated[t], 1 - self.alphas[t]
-            before = self.cumulated[t - 1] if t else torch.tensor(1.0, dtype=torch.float64)
-            noise = self.noise(x, torch.full((len(x),), t), observations)
-            denoised = ((x - (1 - left).sqrt() * noise) / left.sqrt()).clamp(-1, 1)
-            x = beta * before.sqrt() / (1 - left) * denoised + (1 - before) * self.alphas[t].sqrt() / (1 - left) * x
-            if t:
-                x = x + (beta * (1 - before) / (1 - left)).sqrt() * tensor(jax.random.normal(step_key, shape))
-        return (self.low + self.high) / 2 + x * (self.high - self.low) / 2
 
 
 class PlainDiffusionQL:

@@ -7,7 +7,9 @@ from typing import Any, ClassVar, Literal
 from seemrl.errors import require_option
 from seemrl.networks.options import WITH_A_PLACE_OF_THEIR_OWN, Activation, Network, Norm, Placement
 
-AgentName = Literal["td3_bc", "iql", "cql", "rebrac", "awac", "bc", "diffusion_ql", "sac", "edac", "msg", "td3", "dqn"]
+AgentName = Literal[
+    "td3_bc", "iql", "cql", "rebrac", "awac", "bc", "diffusion_ql", "sfbc", "sac", "edac", "msg", "td3", "dqn"
+]
 OptimizerName = Literal["adam", "sgd"]
 StepName = Literal["sgd", "momentum", "rmsprop", "adam"]
 
@@ -59,6 +61,10 @@ class AgentConfig:
     def _not_negative(self, *names: str) -> None:
         for name in names:
             require_option(0 <= getattr(self, name) < math.inf, name, getattr(self, name), "finite, 0 or more")
+
+    def _at_least_one(self, *names: str) -> None:
+        for name in names:
+            require_option(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
 
     def _layout_fits(self, of: str) -> None:
         """Whether the normaliser of the actor or the critic can stand where it was asked for."""

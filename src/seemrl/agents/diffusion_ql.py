@@ -23,6 +23,7 @@ from seemrl.agents.agent import (
     follow,
     start_optimizer,
 )
+from seemrl.agents.candidates import chosen, key_of_observations
 from seemrl.agents.config import OptimizerName
 from seemrl.agents.diffusion_ql_config import DiffusionQLConfig
 from seemrl.agents.losses import bootstrapped, td_loss
@@ -74,15 +75,7 @@ class DiffusionQL(Agent):
         critic_key, policy_key, key = jax.random.split(jax.random.key(seed), 3)
         critic = TwinCritic(observation_size, len(low), config.hidden_sizes, **config.critic_layout, key=critic_key)
         policy = DiffusionPolicy(
-            observation_size,
-            low,
-            high,
-            config.hidden_sizes,
-            levels=config.diffusion_steps,
-            sampler=config.sampler,
-            solver_steps=config.solver_steps,
-            solver_order=config.solver_order,
-            key=policy_key,
+            observation_size, low, high, config.hidden_sizes, **config.diffusion_layout, key=policy_key
         )
         numbers = (getattr(config, name) for name in Scalars._fields)
         return cls(
@@ -106,11 +99,10 @@ class DiffusionQL(Agent):
         Noise and choice derive from the observations' bits: other observations, other noise; the same ones, the same
         actions.
         """
-        bits = jax.lax.bitcast_convert_type(observations, jnp.uint32)
-        sample_key, choice_key = jax.random.split(jax.random.fold_in(self.key, jnp.sum(bits, dtype=jnp.uint32)))
+        sample_key, choice_key = jax.random.split(key_of_observations(self.key, observations))
         repeated, actions = self.policy.several(observations, self.evaluation_actions, sample_key)
         q = jnp.min(self.target_critic(repeated, actions), axis=0).reshape(-1, self.evaluation_actions)
-        return _chosen(actions, jax.random.categorical(choice_key, q))
+        return chosen(actions, jax.random.categorical(choice_key, q))
 
     def measured(self) -> Measured:
         """Both heads against the smaller target head."""
@@ -129,7 +121,7 @@ class DiffusionQL(Agent):
         best = jnp.max(q, axis=2)
         deciding = jnp.argmin(best, axis=0)
         choice = jnp.take_along_axis(jnp.argmax(q, axis=2), deciding[None], axis=0)[0]
-        return _chosen(actions, choice), jnp.min(best, axis=0)
+        return chosen(actions, choice), jnp.min(best, axis=0)
 
     def critic_loss(self, critic: TwinCritic, batch: Transitions, key: PRNGKeyArray) -> tuple[Array, Info]:
         """Sum over heads of the mean squared TD error (Diffusion-QL, equation 4)."""
@@ -186,9 +178,3 @@ def shortened(gradients: PyTree, longest: Float[Array, ""]) -> tuple[PyTree, Flo
     norm = optax.tree.norm(gradients)
     scale = jnp.minimum(1.0, longest / (norm + 1e-6))
     return jax.tree.map(lambda part: scale * part, gradients), norm
-
-
-def _chosen(actions: Float[Array, "candidates action"], choice: Array) -> Float[Array, "batch action"]:
-    """Of each observation's candidates, which lie together, the chosen one."""
-    each = actions.reshape(len(choice), -1, actions.shape[-1])
-    return jnp.take_along_axis(each, choice[:, None, None], axis=1)[:, 0]

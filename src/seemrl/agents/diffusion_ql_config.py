@@ -1,15 +1,15 @@
 """Hyperparameters of Diffusion-QL; imports nothing heavy."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from seemrl.agents.config import AgentName, CriticConfig
+from seemrl.agents.config import AgentName
+from seemrl.agents.diffusion_config import DiffusionConfig
 from seemrl.errors import require_option
-from seemrl.networks.diffusion_options import Sampler
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiffusionQLConfig(CriticConfig):
+class DiffusionQLConfig(DiffusionConfig):
     """Hyperparameters of Diffusion-QL; the defaults are the published ones that tasks share."""
 
     agent: ClassVar[AgentName] = "diffusion_ql"
@@ -22,14 +22,6 @@ class DiffusionQLConfig(CriticConfig):
     """Weight of the denoising loss, which clones the behaviour; 0: the policy follows the critic alone."""
     q_weight: float = 1.0
     """Weight of the value term, divided by mean |Q| (eta in Diffusion-QL)."""
-    diffusion_steps: int = 5
-    """Noise levels of the diffusion policy (T in Diffusion-QL)."""
-    sampler: Sampler = "ancestral"
-    """From noise to action: at random through every level, or along the probability flow in few steps."""
-    solver_steps: int = 3
-    """Evaluations of the policy network by dpm_solver, at most --diffusion-steps."""
-    solver_order: Literal[1, 2] = 2
-    """Order of dpm_solver; 1 is DDIM."""
     backup_actions: int = 1
     """Actions drawn at each next observation; above 1, each target head takes its best (max-Q backup, published with
     10)."""
@@ -52,15 +44,7 @@ class DiffusionQLConfig(CriticConfig):
         super().check()
         self._positive("actor_learning_rate")
         self._not_negative("diffusion_weight", "q_weight", "target_policy_start")
-        for name in ("diffusion_steps", "backup_actions", "evaluation_actions", "target_policy_period"):
-            require_option(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
-        steps_fit = 1 <= self.solver_steps <= self.diffusion_steps
-        require_option(
-            steps_fit or self.sampler == "ancestral",
-            "solver_steps",
-            self.solver_steps,
-            f"from 1 to the {self.diffusion_steps} of --diffusion-steps",
-        )
+        self._at_least_one("backup_actions", "evaluation_actions", "target_policy_period")
         require_option(0 < self.target_policy_rate <= 1, "target_policy_rate", self.target_policy_rate, "in (0, 1]")
         for name in ("critic_gradient_norm", "actor_gradient_norm"):
             if getattr(self, name) is not None:

@@ -13,10 +13,11 @@ from seemrl.agents.iql_config import IQLConfig
 from seemrl.agents.msg_config import MSGConfig
 from seemrl.agents.rebrac_config import ReBRACConfig
 from seemrl.agents.sac_config import EDACConfig, SACConfig
+from seemrl.agents.sfbc_config import SfBCConfig
 from seemrl.agents.td3_config import TD3Config
 
 _TYPES = (
-    *(TD3BCConfig, IQLConfig, CQLConfig, ReBRACConfig, AWACConfig, BCConfig, DiffusionQLConfig),
+    *(TD3BCConfig, IQLConfig, CQLConfig, ReBRACConfig, AWACConfig, BCConfig, DiffusionQLConfig, SfBCConfig),
     *(SACConfig, EDACConfig, MSGConfig, TD3Config, DQNConfig),
 )
 
@@ -29,6 +30,7 @@ _CLASSES = {
     "cql": "CQL",
     "bc": "BC",
     "diffusion_ql": "DiffusionQL",
+    "sfbc": "SfBC",
     "rebrac": "ReBRAC",
     "awac": "AWAC",
     "sac": "SAC",
