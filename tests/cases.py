@@ -171,6 +171,9 @@ def _jax_cases() -> dict[str, Case]:
         "RMSNorm before ReLU": written_out(hidden_sizes=(6, 5), norm="rms", placement="pre"),
         "RMSNorm after ELU": written_out(hidden_sizes=(6, 5), norm="rms", placement="post", activation="elu"),
         "BatchNorm before ReLU": written_out(hidden_sizes=(6, 5), norm="batch"),
+        "BatchNorm of inputs and after ReLU": written_out(
+            hidden_sizes=(6, 5), norm="batch", placement="post", norm_inputs=True
+        ),
         "WeightNorm": written_out(hidden_sizes=(6, 5), norm="weight"),
         "spectral norm": written_out(hidden_sizes=(6, 5), norm="spectral", activation="elu"),
         "weights on the sphere": written_out(hidden_sizes=(6, 5), norm="sphere"),

@@ -130,6 +130,7 @@ class InTorch:
                 inner = activate(self.normalised(block.first_norm, self.linear(block.first, hidden)))
                 hidden = hidden + self.normalised(block.second_norm, self.linear(block.second, inner))
             return self.linear(network.last, hidden)
+        hidden = self.normalised(network.input_norm, hidden)
         for linear, norm in zip(network.linears[:-1], network.norms, strict=True):
             hidden = self.linear(linear, hidden)
             if network.placement == "pre":

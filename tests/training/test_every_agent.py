@@ -1,6 +1,7 @@
 """Runs of every agent but that of the other tests, by the registry's names."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 from small_runs import SMALL, abandon_at, assert_same_outcome, begin, complete, outcome, resume
@@ -15,7 +16,8 @@ OTHERS = [name for name, config in CONFIGS.items() if not config.discrete and na
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_run_abandoned_and_resumed_ends_as_if_it_had_not_been(name, tmp_path):
-    hyperparameters = CONFIGS[name](hidden_sizes=(8, 8))
+    kind: Any = CONFIGS[name]
+    hyperparameters = kind(**{field.name: (8, 8) for field in fields(kind) if field.name.endswith("hidden_sizes")})
     config = replace(SMALL, agent=name, hyperparameters=hyperparameters, batch_size=16)
     whole = complete(begin(tmp_path / "whole", config))
     abandon_at(begin(tmp_path / "run", config), 36)

@@ -11,6 +11,7 @@ import pytest
 import safetensors.numpy
 from small_runs import assert_same_outcome, no_remark
 
+from seemrl.agents.crossq_config import CrossQConfig
 from seemrl.agents.iql_config import IQLConfig
 from seemrl.agents.registry import CONFIGS, create_agent
 from seemrl.agents.sac_config import SACConfig
@@ -34,7 +35,12 @@ SMALL = OnlineConfig(
     evaluation_episodes=1,
     reading_rows=16,
 )
-AGENTS = {"sac": SACConfig(**SIZES), "td3": TD3Config(**SIZES)}
+AGENTS = {
+    "sac": SACConfig(**SIZES),
+    "td3": TD3Config(**SIZES),
+    "crossq": CrossQConfig(hidden_sizes=(16,), critic_hidden_sizes=(24,)),
+}
+EXPLORING = {"sac", "crossq", "edac", "msg", "td3"}
 
 
 def run_of(directory: Path, agent: str = "sac", **changes: Any) -> OnlineRun:
@@ -185,7 +191,7 @@ def test_what_cannot_run_is_refused_before_anything_is_written(tmp_path, changes
 
 
 def test_an_agent_that_does_not_explore_is_refused(tmp_path):
-    with pytest.raises(InputError, match="--agent iql: it must be one that explores: sac, edac, msg or td3"):
+    with pytest.raises(InputError, match="--agent iql: it must be one that explores: sac, crossq, edac, msg or td3"):
         OnlineRun(replace(SMALL, agent="iql", hyperparameters=IQLConfig()), tmp_path / "run", no_remark)
     assert not (tmp_path / "run").exists()
 
@@ -193,4 +199,4 @@ def test_an_agent_that_does_not_explore_is_refused(tmp_path):
 def test_those_that_explore_are_those_that_have_actions_for_it():
     learners = {name: create_agent(kind(hidden_sizes=(4,)), 3, (-1.0,), (1.0,), 0) for name, kind in CONFIGS.items()}
     exploring = {name for name, learner in learners.items() if hasattr(learner, "explore")}
-    assert exploring == {name for name, kind in CONFIGS.items() if kind.explores} == {"sac", "edac", "msg", "td3"}
+    assert exploring == {name for name, kind in CONFIGS.items() if kind.explores} == EXPLORING

@@ -186,9 +186,19 @@ def numbers_of(kind: Any, config: AgentConfig) -> Any:
     return kind(*(jnp.asarray(getattr(config, name), jnp.float32) for name in kind._fields))
 
 
-def start_optimizer(name: OptimizerName, learning_rate: float, network: PyTree) -> PyTree:
-    """A fresh optimizer state; the learning rate is kept in it, where the update and the instrument both read it."""
-    return _optimizer(name)(learning_rate=jnp.asarray(learning_rate)).init(split(network)[0])
+def start_optimizer(
+    name: OptimizerName, learning_rate: float, network: PyTree, first_moment_decay: float = 0.9
+) -> PyTree:
+    """A fresh optimizer state; its settings are kept in it, where the update and the instrument both read them.
+
+    Args:
+        name: of the optimizer.
+        learning_rate: its step size.
+        network: whose parameters it is to move.
+        first_moment_decay: beta_1 of Adam; SGD has none.
+    """
+    settings = {"b1": first_moment_decay} if name == "adam" else {}
+    return _optimizer(name)(learning_rate=jnp.asarray(learning_rate), **settings).init(split(network)[0])
 
 
 def descend(name: OptimizerName, network: PyTree, gradients: PyTree, state: PyTree) -> tuple[PyTree, PyTree]:

@@ -8,7 +8,7 @@ from seemrl.errors import require_option
 from seemrl.networks.options import WITH_A_PLACE_OF_THEIR_OWN, Activation, Network, Norm, Placement
 
 AgentName = Literal[
-    "td3_bc", "iql", "cql", "rebrac", "awac", "bc", "diffusion_ql", "sfbc", "sac", "edac", "msg", "td3", "dqn"
+    "td3_bc", "iql", "cql", "rebrac", "awac", "bc", "diffusion_ql", "sfbc", "sac", "crossq", "edac", "msg", "td3", "dqn"
 ]
 OptimizerName = Literal["adam", "sgd"]
 StepName = Literal["sgd", "momentum", "rmsprop", "adam"]
@@ -49,10 +49,20 @@ class AgentConfig:
         Raises:
             InputError: names the option, its value and what fits.
         """
-        require_option(bool(self.hidden_sizes), "hidden_sizes", "empty", "one size or more")
-        sizes_fit = all(size >= 1 for size in self.hidden_sizes)
-        require_option(sizes_fit, "hidden_sizes", self.hidden_sizes, "1 or more")
+        self._sizes_fit("hidden_sizes")
         require_option(0 <= self.discount < 1, "discount", self.discount, "in [0, 1)")
+
+    def sizes_of(self, of: str) -> tuple[int, ...]:
+        """Units of each hidden layer of a network, which may have an option of its own for them."""
+        return getattr(self, self._sizes_option(of))
+
+    def _sizes_option(self, of: str) -> str:
+        return next(name for name in (f"{of}_hidden_sizes", "hidden_sizes") if hasattr(self, name))
+
+    def _sizes_fit(self, name: str) -> None:
+        sizes = getattr(self, name)
+        require_option(bool(sizes), name, "empty", "one size or more")
+        require_option(all(size >= 1 for size in sizes), name, sizes, "1 or more")
 
     def _positive(self, *names: str) -> None:
         for name in names:
@@ -70,7 +80,7 @@ class AgentConfig:
         """Whether the normaliser of the actor or the critic can stand where it was asked for."""
         self._blocks_fit(of)
         norm, placement, layers = (getattr(self, f"{of}_{name}") for name in ("norm", "norm_placement", "norm_layers"))
-        last = len(self.hidden_sizes) - 1
+        last = len(self.sizes_of(of)) - 1
         exist = layers is None or all(0 <= layer <= last for layer in layers)
         require_option(exist, f"{of}_norm_layers", layers, f"numbers from 0 to {last}")
         free = norm not in WITH_A_PLACE_OF_THEIR_OWN or placement == "pre"
@@ -86,7 +96,8 @@ class AgentConfig:
             wanted = f"none with --{of}-network {network}, which has LayerNorm of its own"
             require_option(norm == "none", f"{of}_norm", norm, wanted)
             wanted = f"one width for each block of --{of}-network {network}, all the same, such as 256 256"
-            require_option(len(set(self.hidden_sizes)) == 1, "hidden_sizes", self.hidden_sizes, wanted)
+            sizes = self.sizes_of(of)
+            require_option(len(set(sizes)) == 1, self._sizes_option(of), sizes, wanted)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,8 +136,8 @@ class ActorConfig(AgentConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CriticConfig(AgentConfig):
-    """What agents with a critic have: its normalisers, its optimizer and its target."""
+class TargetlessCriticConfig(AgentConfig):
+    """What agents with a critic have: its normalisers and its optimizer."""
 
     bootstraps: ClassVar[bool] = True
 
@@ -144,8 +155,6 @@ class CriticConfig(AgentConfig):
     """Activation after each hidden layer of the critic."""
     critic_learning_rate: float = 3e-4
     """Step size of the critic."""
-    target_rate: float = 0.005
-    """How far target networks move to the live ones at each move; 1: no averaging."""
 
     @property
     def critic_layout(self) -> dict[str, Any]:
@@ -167,7 +176,7 @@ class CriticConfig(AgentConfig):
     def homogeneous_depth(self) -> int | None:
         """Layers with weights of a ReLU critic without normalisers (theorems on growth apply to it), or None."""
         homogeneous = self.bare_critic and self.critic_activation == "relu"
-        return len(self.hidden_sizes) + 1 if homogeneous else None
+        return len(self.sizes_of("critic")) + 1 if homogeneous else None
 
     def check(self) -> None:
         """Refuse settings that no critic can have."""
@@ -177,6 +186,18 @@ class CriticConfig(AgentConfig):
         wanted = f"another one: the critic of {self.agent} takes (s, a) and (s', a') apart, batch statistics need both"
         require_option(joint, "critic_norm", self.critic_norm, wanted)
         self._positive("critic_learning_rate")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CriticConfig(TargetlessCriticConfig):
+    """What agents have whose critic has a target network."""
+
+    target_rate: float = 0.005
+    """How far target networks move to the live ones at each move; 1: no averaging."""
+
+    def check(self) -> None:
+        """Refuse settings that no target network can have."""
+        super().check()
         require_option(0 < self.target_rate <= 1, "target_rate", self.target_rate, "in (0, 1]; 1: no averaging")
 
 
@@ -201,7 +222,7 @@ class DelayedConfig(ActorConfig, CriticConfig):
     def check(self) -> None:
         """Refuse settings that TD3 cannot have."""
         super().check()
-        require_option(self.policy_frequency >= 1, "policy_frequency", self.policy_frequency, "at least 1")
+        self._at_least_one("policy_frequency")
         self._not_negative("policy_noise", "noise_clip")
 
 

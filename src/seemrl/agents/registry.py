@@ -7,6 +7,7 @@ from seemrl.agents.awac_config import AWACConfig
 from seemrl.agents.bc_config import BCConfig
 from seemrl.agents.config import AgentConfig, AgentName, TD3BCConfig
 from seemrl.agents.cql_config import CQLConfig
+from seemrl.agents.crossq_config import CrossQConfig
 from seemrl.agents.diffusion_ql_config import DiffusionQLConfig
 from seemrl.agents.dqn_config import DQNConfig
 from seemrl.agents.iql_config import IQLConfig
@@ -18,7 +19,7 @@ from seemrl.agents.td3_config import TD3Config
 
 _TYPES = (
     *(TD3BCConfig, IQLConfig, CQLConfig, ReBRACConfig, AWACConfig, BCConfig, DiffusionQLConfig, SfBCConfig),
-    *(SACConfig, EDACConfig, MSGConfig, TD3Config, DQNConfig),
+    *(SACConfig, CrossQConfig, EDACConfig, MSGConfig, TD3Config, DQNConfig),
 )
 
 CONFIGS: dict[AgentName, type[AgentConfig]] = {config.agent: config for config in _TYPES}
@@ -34,6 +35,7 @@ _CLASSES = {
     "rebrac": "ReBRAC",
     "awac": "AWAC",
     "sac": "SAC",
+    "crossq": "CrossQ",
     "edac": "EDAC",
     "msg": "MSG",
     "td3": "TD3",

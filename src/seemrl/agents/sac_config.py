@@ -1,18 +1,17 @@
-"""Hyperparameters of SAC, SAC-N and EDAC; imports nothing heavy."""
+"""Hyperparameters of SAC, SAC-N, EDAC and what CrossQ shares with them; imports nothing heavy."""
 
 import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from seemrl.agents.config import ActorConfig, AgentName, CriticConfig
+from seemrl.agents.config import ActorConfig, AgentName, CriticConfig, TargetlessCriticConfig
 from seemrl.errors import require_option
 
 
 @dataclass(frozen=True, kw_only=True)
-class SACConfig(ActorConfig, CriticConfig):
-    """Hyperparameters of SAC; the defaults are the published ones."""
+class SoftActorCriticConfig(ActorConfig, TargetlessCriticConfig):
+    """What SAC and its kin have: heads, and a temperature that holds the policy's entropy."""
 
-    agent: ClassVar[AgentName] = "sac"
     joint_passes: ClassVar[bool] = True
     explores: ClassVar[bool] = True
 
@@ -26,13 +25,20 @@ class SACConfig(ActorConfig, CriticConfig):
     """Entropy that the temperature holds the policy at, of actions scaled to [-1, 1]; None: minus their number."""
 
     def check(self) -> None:
-        """Refuse settings that SAC cannot have."""
+        """Refuse settings that none of them can have."""
         super().check()
-        require_option(self.heads >= 1, "heads", self.heads, "at least 1")
+        self._at_least_one("heads")
         self._positive("initial_temperature")
         self._not_negative("temperature_learning_rate")
         entropy_fits = self.target_entropy is None or math.isfinite(self.target_entropy)
         require_option(entropy_fits, "target_entropy", self.target_entropy, "finite")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SACConfig(SoftActorCriticConfig, CriticConfig):
+    """Hyperparameters of SAC; the defaults are the published ones."""
+
+    agent: ClassVar[AgentName] = "sac"
 
 
 @dataclass(frozen=True, kw_only=True)

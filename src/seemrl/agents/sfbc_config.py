@@ -46,10 +46,7 @@ class SfBCConfig(DiffusionConfig):
         self._positive("behaviour_learning_rate")
         self._not_negative("inverse_temperature", "evaluation_inverse_temperature")
         self._at_least_one("heads", "backup_actions", "evaluation_actions", "averaged_actions")
-        sizes = self.behaviour_hidden_sizes
-        require_option(
-            bool(sizes) and min(sizes) >= 1, "behaviour_hidden_sizes", sizes, "one size or more, each 1 or more"
-        )
+        self._sizes_fit("behaviour_hidden_sizes")
         enough = self.averaged_actions <= self.evaluation_actions
         wanted = f"at most the {self.evaluation_actions} of --evaluation-actions"
         require_option(enough, "averaged_actions", self.averaged_actions, wanted)

@@ -34,12 +34,14 @@ class MLP(eqx.Module):
     Attributes:
         linears: hidden layers, some of them perhaps with normalised weights, and the output layer, which is plain.
         norms: one normaliser of features, or None, per hidden layer.
+        input_norm: a normaliser of the inputs, or None.
         placement: "pre" normalises the linear layer's output before the activation, "post" the activation's output.
         activation: what stands after each hidden layer; GELU is the exact one, with the error function.
     """
 
     linears: tuple[AnyLinear, ...]
     norms: tuple[Normaliser | None, ...]
+    input_norm: Normaliser | None
     placement: Placement = eqx.field(static=True)
     activation: Activation = eqx.field(static=True)
 
@@ -52,12 +54,14 @@ class MLP(eqx.Module):
         norm: Norm = "none",
         placement: Placement = "pre",
         norm_layers: Sequence[int] | None = None,
+        norm_inputs: bool = False,
         activation: Activation = "relu",
         key: PRNGKeyArray,
     ) -> None:
         """``norm_layers`` numbers the hidden layers that carry the normaliser, from 0; None means all of them.
 
-        "unit-ball" stands behind the last hidden layer's activation, whatever is said of its place.
+        "unit-ball" stands behind the last hidden layer's activation, whatever is said of its place. ``norm_inputs``
+        puts a normaliser of features before the first layer too.
         """
         sizes = [input_size, *hidden_sizes, output_size]
         keys = jax.random.split(key, len(sizes) - 1)
@@ -72,6 +76,7 @@ class MLP(eqx.Module):
             _NORMALISERS[norm](size) if norm in _NORMALISERS and number in chosen else None
             for number, size in enumerate(hidden_sizes)
         )
+        self.input_norm = _NORMALISERS[norm](input_size) if norm_inputs else None
         self.placement = placement
         self.activation = activation
 
@@ -85,7 +90,8 @@ class MLP(eqx.Module):
 
     def __call__(self, inputs: Float[Array, "batch inputs"]) -> Float[Array, "batch outputs"]:
         """Run the network."""
-        hidden, activate = inputs, ACTIVATIONS[self.activation]
+        hidden = inputs if self.input_norm is None else self.input_norm(inputs)
+        activate = ACTIVATIONS[self.activation]
         for linear, norm in zip(self.linears[:-1], self.norms, strict=True):
             hidden = linear(hidden)
             if norm is not None and self.placement == "pre":

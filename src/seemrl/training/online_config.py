@@ -25,7 +25,7 @@ class OnlineConfig(Generic[Hyperparameters]):
     out: str = ""
     """Run directory; default: runs/<environment>-<agent>-seed<seed>."""
     agent: AgentName = "sac"
-    """Algorithm, one that explores: sac, edac, msg or td3; `--agent NAME --help` lists the options that it has."""
+    """Algorithm, one that explores: sac, crossq, edac, msg or td3; `--agent NAME --help` lists its options."""
     hyperparameters: Annotated[Hyperparameters, tyro.conf.arg(name="")] = field(
         default_factory=lambda: cast(Hyperparameters, SACConfig())
     )
@@ -70,7 +70,9 @@ class OnlineConfig(Generic[Hyperparameters]):
         self.hyperparameters.check()
         agent = self.hyperparameters.agent
         require_option(self.agent == agent, "agent", self.agent, f"{agent}, whose hyperparameters are given")
-        require_option(self.hyperparameters.explores, "agent", agent, "one that explores: sac, edac, msg or td3")
+        require_option(
+            self.hyperparameters.explores, "agent", agent, "one that explores: sac, crossq, edac, msg or td3"
+        )
         for name in ("steps", "environments", "buffer_size", "batch_size", "evaluation_episodes", "reading_rows"):
             require_option(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         require_option(0 <= self.seed < 2**32, "seed", self.seed, f"from 0 to {2**32 - 1}")  # JAX keeps 32 bits
