@@ -131,7 +131,7 @@ def test_readings_are_put_off_beyond_the_share_of_time():
     loop = Loop()
     monitor = loop.monitor(every=1, time_share=1e-4)
     loop.train(60, monitor.update)
-    assert 2 <= len(monitor.history) <= 3  # the first is not counted, and the second's cost is not known before it
+    assert len(monitor.history) == 1  # a second costs a hundredth of a second or so, and there is no time for it
 
 
 def test_the_cadence_is_denser_where_values_move():
