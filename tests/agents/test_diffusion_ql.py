@@ -11,8 +11,8 @@ from plain_diffusion import PlainDiffusion
 
 from cases import OBSERVATION, shaken
 from oracles import InTorch
-from seemrl.agents.agent import Transitions
-from seemrl.agents.diffusion_ql import DiffusionQL, shortened
+from seemrl.agents.agent import Transitions, shortened
+from seemrl.agents.diffusion_ql import DiffusionQL
 from seemrl.agents.diffusion_ql_config import DiffusionQLConfig
 from seemrl.agents.updates import train_updates
 from seemrl.cli import main

@@ -7,6 +7,7 @@ import pytest
 from small_runs import SMALL, abandon_at, assert_same_outcome, complete, hopper, no_remark, resume
 
 from seemrl.agents.dqn_config import DQNConfig
+from seemrl.agents.pqn_config import PQNConfig
 from seemrl.collecting.collect import collect
 from seemrl.data.dataset import Dataset
 from seemrl.errors import InputError
@@ -38,10 +39,18 @@ def config(tmp_path, **changes) -> TrainConfig:
     return replace(CONFIG, out=str(tmp_path / "run"), **changes)
 
 
-@pytest.mark.parametrize("double", [False, True])
-def test_a_run_reads_its_critic_and_plays(double, tmp_path):
-    hyperparameters = DQNConfig(hidden_sizes=(8, 8), double=double, cql_weight=0.5)
-    directory = complete(open_run(config(tmp_path, hyperparameters=hyperparameters, env=""), no_remark, cart_pole()))
+@pytest.mark.parametrize(
+    "hyperparameters",
+    [
+        DQNConfig(hidden_sizes=(8, 8), cql_weight=0.5),
+        DQNConfig(hidden_sizes=(8, 8), double=True, cql_weight=0.5),
+        PQNConfig(hidden_sizes=(8, 8)),
+    ],
+    ids=["dqn", "double dqn", "pqn"],
+)
+def test_a_run_reads_its_critic_and_plays(hyperparameters, tmp_path):
+    settings = config(tmp_path, agent=hyperparameters.agent, hyperparameters=hyperparameters, env="")
+    directory = complete(open_run(settings, no_remark, cart_pole()))
     readings = read_json_lines(directory / "readings.jsonl")
     assert [row["step"] for row in readings] == [12, 24, 36, 48]
     assert all(np.isfinite([row["seem"], row["rate"]]).all() for row in readings)
@@ -50,9 +59,11 @@ def test_a_run_reads_its_critic_and_plays(double, tmp_path):
     assert all(len(row["returns"]) == 2 and min(row["returns"]) >= 1 for row in played)
 
 
-def test_a_resumed_run_ends_as_if_it_had_not_been_left(tmp_path):
-    whole = complete(open_run(config(tmp_path / "whole"), no_remark, cart_pole()))
-    begun = config(tmp_path / "other")
+@pytest.mark.parametrize("kind", [DQNConfig, PQNConfig])
+def test_a_resumed_run_ends_as_if_it_had_not_been_left(kind, tmp_path):
+    own = {"agent": kind.agent, "hyperparameters": kind(hidden_sizes=(8, 8))}
+    whole = complete(open_run(config(tmp_path / "whole", **own), no_remark, cart_pole()))
+    begun = config(tmp_path / "other", **own)
     abandon_at(open_run(begun, no_remark, cart_pole()), 36)
     again = resume(tmp_path / "other" / "run", begun, data=cart_pole())
     assert_same_outcome(complete(again), whole)

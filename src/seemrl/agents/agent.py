@@ -232,6 +232,13 @@ def differentiate(
     return gradients, eqx.combine(parameters, rest), info
 
 
+def shortened(gradients: PyTree, longest: Float[Array, ""]) -> tuple[PyTree, Float[Array, ""]]:
+    """Gradients scaled to the norm ``longest`` where theirs is larger; and their norm before."""
+    norm = optax.tree.norm(gradients)
+    scale = jnp.minimum(1.0, longest / (norm + 1e-6))
+    return jax.tree.map(lambda part: scale * part, gradients), norm
+
+
 def improve(agent: Any, name: str, loss: Callable[..., tuple[Array, Info]], *arguments: Any) -> tuple[Any, Info]:
     """One optimizer step on one of an agent's networks; returns the agent with it, and the loss's metrics.
 

@@ -8,7 +8,21 @@ from seemrl.errors import require_option
 from seemrl.networks.options import WITH_A_PLACE_OF_THEIR_OWN, Activation, Network, Norm, Placement
 
 AgentName = Literal[
-    "td3_bc", "iql", "cql", "rebrac", "awac", "bc", "diffusion_ql", "sfbc", "sac", "crossq", "edac", "msg", "td3", "dqn"
+    "td3_bc",
+    "iql",
+    "cql",
+    "rebrac",
+    "awac",
+    "bc",
+    "diffusion_ql",
+    "sfbc",
+    "sac",
+    "crossq",
+    "edac",
+    "msg",
+    "td3",
+    "dqn",
+    "pqn",
 ]
 OptimizerName = Literal["adam", "sgd"]
 StepName = Literal["sgd", "momentum", "rmsprop", "adam"]

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from seemrl.agents.agent import (
@@ -21,6 +20,7 @@ from seemrl.agents.agent import (
     descend,
     differentiate,
     follow,
+    shortened,
     start_optimizer,
 )
 from seemrl.agents.candidates import chosen, key_of_observations
@@ -171,10 +171,3 @@ class DiffusionQL(Agent):
         )
         target_critic = follow(self.target_critic, self.critic, scalars.target_rate)
         return self.replace(target_policy=target_policy, target_critic=target_critic, step=self.step + 1)
-
-
-def shortened(gradients: PyTree, longest: Float[Array, ""]) -> tuple[PyTree, Float[Array, ""]]:
-    """Gradients scaled to the norm ``longest`` where theirs is larger; and their norm before."""
-    norm = optax.tree.norm(gradients)
-    scale = jnp.minimum(1.0, longest / (norm + 1e-6))
-    return jax.tree.map(lambda part: scale * part, gradients), norm

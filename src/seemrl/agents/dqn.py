@@ -8,10 +8,9 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from seemrl.agents.agent import (
-    Agent,
     Data,
     Info,
     Measured,
@@ -24,6 +23,7 @@ from seemrl.agents.agent import (
 )
 from seemrl.agents.config import OptimizerName
 from seemrl.agents.dqn_config import DQNConfig
+from seemrl.agents.greedy import GreedyAgent
 from seemrl.agents.losses import bootstrapped, td_loss
 from seemrl.networks.discrete import DiscreteCritic
 
@@ -36,12 +36,10 @@ class Scalars(NamedTuple):
     cql_weight: Float[Array, ""]
 
 
-class DQN(Agent):
+class DQN(GreedyAgent):
     """A critic over numbered actions and its target."""
 
-    critic: DiscreteCritic
     target_critic: DiscreteCritic
-    critic_optimizer_state: PyTree
     scalars: Scalars
     double: bool = eqx.field(static=True)
     optimizer: OptimizerName = eqx.field(static=True)
@@ -63,11 +61,6 @@ class DQN(Agent):
             double=config.double,
             optimizer=config.optimizer,
         )
-
-    def act(self, observations: Float[Array, "batch observation"]) -> Float[Array, "batch action"]:
-        """The action of largest value, one-hot."""
-        values = self.critic(observations)
-        return jax.nn.one_hot(jnp.argmax(values, axis=1), values.shape[1])
 
     def target_actions(
         self, next_observations: Float[Array, "batch observation"], key: PRNGKeyArray
@@ -99,15 +92,6 @@ class DQN(Agent):
         total = loss + self.scalars.cql_weight * gap
         agreement = jnp.mean(jnp.argmax(every, axis=1) == jnp.argmax(batch.actions, axis=1))
         return total, info | {"critic_loss": total, "td_loss": loss, "conservative_gap": gap, "agreement": agreement}
-
-    def values(
-        self, critic: DiscreteCritic, observations: Float[Array, "batch observation"], actions: Float[Array, "batch _"]
-    ) -> Float[Array, "1 batch"]:
-        """Values of actions, one-hot or as numbers, (batch, 1)."""
-        every = critic(observations)
-        if actions.shape[1] == 1:
-            return jnp.take_along_axis(every, actions.astype(jnp.int32), axis=1).T
-        return jnp.sum(every * actions, axis=1)[None]
 
     def update(self, data: Data, batch_size: int) -> tuple["DQN", Info]:
         """One step of the critic, then one move of its target."""

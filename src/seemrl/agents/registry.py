@@ -12,6 +12,7 @@ from seemrl.agents.diffusion_ql_config import DiffusionQLConfig
 from seemrl.agents.dqn_config import DQNConfig
 from seemrl.agents.iql_config import IQLConfig
 from seemrl.agents.msg_config import MSGConfig
+from seemrl.agents.pqn_config import PQNConfig
 from seemrl.agents.rebrac_config import ReBRACConfig
 from seemrl.agents.sac_config import EDACConfig, SACConfig
 from seemrl.agents.sfbc_config import SfBCConfig
@@ -19,7 +20,7 @@ from seemrl.agents.td3_config import TD3Config
 
 _TYPES = (
     *(TD3BCConfig, IQLConfig, CQLConfig, ReBRACConfig, AWACConfig, BCConfig, DiffusionQLConfig, SfBCConfig),
-    *(SACConfig, CrossQConfig, EDACConfig, MSGConfig, TD3Config, DQNConfig),
+    *(SACConfig, CrossQConfig, EDACConfig, MSGConfig, TD3Config, DQNConfig, PQNConfig),
 )
 
 CONFIGS: dict[AgentName, type[AgentConfig]] = {config.agent: config for config in _TYPES}
@@ -40,6 +41,7 @@ _CLASSES = {
     "msg": "MSG",
     "td3": "TD3",
     "dqn": "DQN",
+    "pqn": "PQN",
 }
 """The class of each agent; it lives in the module of the agent's name."""
 

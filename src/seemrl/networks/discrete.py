@@ -1,12 +1,13 @@
 """A critic that values every one of a number of actions at once."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import equinox as eqx
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from seemrl.networks.mlp import AnyNetwork, make_network
+from seemrl.networks.layers import Linear
+from seemrl.networks.mlp import MLP, AnyNetwork, make_network
 
 
 class DiscreteCritic(eqx.Module):
@@ -29,6 +30,11 @@ class DiscreteCritic(eqx.Module):
     def normalised(self) -> "DiscreteCritic":
         """The same weights with LayerNorm at every hidden layer that has none, at scale 1 and shift 0."""
         return eqx.tree_at(lambda critic: critic.network, self, self.network.normalised())
+
+    @property
+    def last(self) -> Linear:
+        """The output layer, which is plain in every network."""
+        return cast(Linear, self.network.linears[-1]) if isinstance(self.network, MLP) else self.network.last
 
     def __call__(self, observations: Float[Array, "batch observation"]) -> Float[Array, "batch actions"]:
         """Values of every action."""

@@ -76,7 +76,7 @@ def _check_kind_of_actions(config: TrainConfig, data: Dataset) -> None:
     if data.discrete and not wanted:
         raise refusal(
             data.source,
-            "actions: discrete (integers), where continuous ones belong; --agent dqn takes the discrete",
+            "actions: discrete (integers), where continuous ones belong; --agent dqn and --agent pqn take the discrete",
         )
     if wanted and not data.discrete:
         raise refusal(
