@@ -27,7 +27,7 @@ class ReBRACConfig(TD3BCConfig):
     q_weight: float = 1.0
     """Weight of the value term, divided by mean |Q|."""
     bc_weight: float = 1.0
-    """Weight of the actor's squared distance from the data's action (beta_1); published: 0.001 to 1, by data set."""
+    """Weight of the actor's squared distance from the data's action (beta_1); published: 0.001 to 0.1, by data set."""
     critic_bc_weight: float = 1.0
     """Weight of the next action's squared distance in the target (beta_2); published: 0 to 0.5, by data set."""
 

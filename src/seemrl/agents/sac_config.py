@@ -43,7 +43,7 @@ class SACConfig(SoftActorCriticConfig, CriticConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class EDACConfig(SACConfig):
-    """Hyperparameters of EDAC; the defaults are those published for HalfCheetah and Walker2d."""
+    """Hyperparameters of EDAC; the defaults are those published for most of HalfCheetah and Walker2d."""
 
     agent: ClassVar[AgentName] = "edac"
     joint_passes: ClassVar[bool] = False
