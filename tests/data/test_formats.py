@@ -136,11 +136,6 @@ def test_a_minari_set_opens_by_id_by_directory_and_by_file(monkeypatch):
         assert seemrl.load(place).fingerprint() == by_id.fingerprint()
 
 
-def test_an_id_that_is_not_in_the_store_says_how_to_fetch_it(minari):
-    with pytest.raises(InputError, match=r"nor a data set in Minari's local store.*minari download D4RL/door/human-v2"):
-        seemrl.load("D4RL/door/human-v2")
-
-
 def test_a_collected_minari_set_is_read_step_by_step(minari):
     """What DataCollector stores in a real environment is what the environment said."""
     import gymnasium

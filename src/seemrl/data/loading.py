@@ -10,6 +10,7 @@ from seemrl.data.dataset import Dataset
 from seemrl.data.hdf5 import check_is_regular, open_hdf5
 from seemrl.data.mapped import is_mapped, read_mapped
 from seemrl.data.minari import data_directory, read_minari, stored_directory
+from seemrl.data.minari_downloading import download_minari, is_minari_id
 from seemrl.data.npz import open_npz, read_npz
 from seemrl.data.ogbench import MARKS, read_ogbench
 from seemrl.data.refusals import refusal
@@ -35,8 +36,8 @@ def load(path: str | Path) -> Dataset:
 
     Args:
         path: A file of D4RL, d3rlpy (HDF5), OGBench or plain NumPy (npz), Parquet or Arrow; a directory of
-            `save_mapped`, whose arrays stay on the disk; a directory of Minari, or the id of a data set in Minari's
-            local store, such as ``D4RL/pointmaze/umaze-v2``.
+            `save_mapped`, whose arrays stay on the disk; a directory of Minari, or the id of a data set, such as
+            ``D4RL/pointmaze/umaze-v2``: from Minari's local store, else ``minari`` downloads it.
 
     Returns:
         The data set; its ``source`` is the path.
@@ -44,16 +45,15 @@ def load(path: str | Path) -> Dataset:
     Raises:
         InputError: The file cannot be read, is of no known format, or its arrays cannot be used; one line that names
             file, key and first offending row.
-        MissingPartError: The format needs pyarrow, which is not installed.
+        MissingPartError: The format needs pyarrow, which is not installed; or a set is to be downloaded and ``minari``
+            is not.
     """
     return read(path).dataset()
 
 
 def read(path: str | Path) -> Columns:
     """What the file holds, values not yet checked to be finite; see `load`."""
-    place = Path(path)
-    if not place.exists() and data_directory(stored_directory(str(path))):
-        place = stored_directory(str(path))
+    place = _in_store(str(path)) or Path(path)
     if is_mapped(place):
         return read_mapped(place)
     directory = data_directory(place)
@@ -61,13 +61,20 @@ def read(path: str | Path) -> Columns:
         return read_minari(directory)
     if place.is_dir():
         raise refusal(path, f"a directory, and none of Minari's: it has no metadata.json; give {FORMATS}")
-    if not place.exists() and place.suffix == "" and len(place.parts) > 1 and not place.is_absolute():
-        raise refusal(
-            path,
-            f"no such file, nor a data set in Minari's local store; check the path or run: minari download {path}",
-        )
     check_is_regular(place)
     return _reader(place)(place)
+
+
+def _in_store(name: str) -> Path | None:
+    """The directory of a data set of Minari that is named by its id, downloaded if need be; None if it is none."""
+    if Path(name).exists():
+        return None
+    place = stored_directory(name)
+    if data_directory(place) is None:
+        if not is_minari_id(name):
+            return None
+        download_minari(name)
+    return place
 
 
 def is_d4rl(path: Path) -> bool:
