@@ -143,9 +143,7 @@ class DiffusionPolicy(eqx.Module):
         """Standard normal numbers that one dimension of an action is made of."""
         return self.levels if self.sampler == "ancestral" else 1
 
-    def noise(
-        self, count: int, key: PRNGKeyArray
-    ) -> Float[Array, "count draws action"]:
+    def noise(self, count: int, key: PRNGKeyArray) -> Float[Array, "count draws action"]:
         """The standard normal numbers that `sample` makes ``count`` actions of by this key."""
         start_key, key = jax.random.split(key)
         keys = (start_key, *jax.random.split(key, self.levels)[: self.draws - 1])
