@@ -108,5 +108,4 @@ def _symbolic_inputs(policy: Policy) -> list[jax.ShapeDtypeStruct]:
 def _names(policy: Policy) -> dict[int, str]:
     """The learner's arrays under their paths, by identity."""
     named = jax.tree_util.tree_leaves_with_path(policy.agent)
-    names = {id(leaf): jax.tree_util.keystr(path).lstrip(".") for path, leaf in reversed(named)}
-    return names | {id(policy.mean): "observations.shift", id(policy.deviation): "observations.scale"}
+    return {id(leaf): jax.tree_util.keystr(path).lstrip(".") for path, leaf in reversed(named)}

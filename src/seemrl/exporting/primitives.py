@@ -40,7 +40,7 @@ def _scalar(value: float, like: Any) -> np.ndarray:
     return np.asarray(value, like.aval.dtype)
 
 
-def _axes(numbers: Sequence[int]) -> np.ndarray:
+def _axes(numbers: Sequence[Any]) -> np.ndarray:
     return np.asarray(numbers, np.int64)
 
 
