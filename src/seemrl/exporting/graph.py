@@ -12,7 +12,17 @@ from onnx import helper, numpy_helper
 OPSET = 18
 """Operator set of the files: what ONNX Runtime 1.14 and later read."""
 _IR_VERSION = 9
-_CALLS = {"jit", "pjit", "closed_call", "core_call", "remat", "checkpoint", "custom_jvp_call", "custom_vjp_call"}
+_CALLS = {
+    "jit",
+    "pjit",
+    "closed_call",
+    "core_call",
+    "remat",
+    "remat2",
+    "checkpoint",
+    "custom_jvp_call",
+    "custom_vjp_call",
+}
 
 Known = np.ndarray
 Operand = Known | str
@@ -132,7 +142,9 @@ def walk(
     values: dict[Any, Operand] = {}
 
     def read(variable: Any) -> Operand:
-        return np.asarray(variable.val) if isinstance(variable, Literal) else values[variable]
+        if isinstance(variable, Literal):
+            return np.asarray(variable.val, variable.aval.dtype)
+        return values[variable]
 
     values.update(zip(closed.jaxpr.constvars, map(graph.constant, closed.consts), strict=True))
     values.update(zip(closed.jaxpr.invars, operands, strict=True))
@@ -163,7 +175,8 @@ def _inner(equation: Any) -> ClosedJaxpr:
 
 def _symbolic(equation: Any) -> bool:
     """Whether a size is known only when the graph runs."""
-    return any(not isinstance(size, int) for variable in equation.outvars for size in variable.aval.shape)
+    sizes = [size for variable in equation.outvars for size in variable.aval.shape]
+    return equation.primitive.name == "dim_as_value" or any(not isinstance(size, int) for size in sizes)
 
 
 def _computed(equation: Any, given: Sequence[Any]) -> list[Operand]:

@@ -92,7 +92,22 @@ def _select_n(graph: Graph, equation: Any, given: Sequence[Operand]) -> list[Ope
     which, *cases = given
     if len(cases) != 2 or equation.invars[0].aval.dtype != np.bool_:
         raise UntranslatableError(f"the primitive select_n of {len(cases)} cases")
-    return [graph.one("Where", which, cases[1], cases[0])]
+    if equation.outvars[0].aval.dtype != np.bool_:
+        return [graph.one("Where", which, cases[1], cases[0])]
+    one, other = graph.one("And", which, cases[1]), graph.one("And", graph.one("Not", which), cases[0])
+    return [graph.one("Or", one, other)]  # ONNX Runtime has no Where of truth values
+
+
+@_translates("is_finite")
+def _is_finite(graph: Graph, equation: Any, given: Sequence[Operand]) -> list[Operand]:
+    return [graph.one("Not", graph.one("Or", graph.one("IsInf", *given), graph.one("IsNaN", *given)))]
+
+
+@_translates("dim_as_value")
+def _dim_as_value(graph: Graph, equation: Any, given: Sequence[Operand]) -> list[Operand]:
+    """A size that is known when the graph runs, as a number."""
+    size = graph.one("Squeeze", graph.shape([equation.params["dim"]]), _axes([0]))
+    return [graph.one("Cast", size, to=element_type(equation.outvars[0].aval.dtype))]
 
 
 @_translates("convert_element_type")
@@ -177,20 +192,37 @@ def _cut(graph: Graph, equation: Any, values: Operand, starts: Any, stops: Any, 
 
 @_translates("gather")
 def _gather(graph: Graph, equation: Any, given: Sequence[Operand]) -> list[Operand]:
-    """One slice at a known place: what indexing with numbers is traced as."""
+    """One slice at a known place, or whole slices along one axis: what indexing with numbers is traced as."""
+    numbers, places = equation.params["dimension_numbers"], given[1]
+    if isinstance(places, str) or numbers.operand_batching_dims:
+        raise UntranslatableError("the primitive gather at places that are computed")
+    if places.ndim == 1:
+        return [_one_slice(graph, equation, given[0], places)]
+    return [_whole_slices(graph, equation, given[0], places)]
+
+
+def _one_slice(graph: Graph, equation: Any, values: Operand, places: np.ndarray) -> Operand:
     numbers, sizes = equation.params["dimension_numbers"], equation.params["slice_sizes"]
     whole = equation.invars[0].aval.shape
-    places = given[1]
-    if isinstance(places, str) or places.ndim != 1 or numbers.operand_batching_dims:
-        raise UntranslatableError("the primitive gather at places that are computed")
     starts = [0] * len(whole)
     for axis, place in zip(numbers.start_index_map, places.tolist(), strict=True):
         starts[axis] = min(max(place, 0), whole[axis] - sizes[axis])
     stops = [start + size if start else size for start, size in zip(starts, sizes, strict=True)]
-    values = _cut(graph, equation, given[0], starts, stops, [1] * len(whole))
-    if not numbers.collapsed_slice_dims:
-        return [values]
-    return [graph.one("Squeeze", values, _axes(numbers.collapsed_slice_dims))]
+    part = _cut(graph, equation, values, starts, stops, [1] * len(whole))
+    dropped = numbers.collapsed_slice_dims
+    return graph.one("Squeeze", part, _axes(dropped)) if dropped else part
+
+
+def _whole_slices(graph: Graph, equation: Any, values: Operand, places: np.ndarray) -> Operand:
+    numbers, whole = equation.params["dimension_numbers"], equation.invars[0].aval.shape
+    axis = numbers.start_index_map[0]
+    others = tuple(k for k in range(len(whole)) if k != axis)
+    sizes = tuple(1 if k == axis else size for k, size in enumerate(whole))
+    plain = numbers.collapsed_slice_dims == (axis,) and equation.params["slice_sizes"] == sizes
+    inside = places.shape[1:] == (1,) and bool(((places >= 0) & (places < whole[axis])).all())
+    if not plain or not inside or numbers.offset_dims != others:
+        raise UntranslatableError("the primitive gather of parts of slices")
+    return graph.one("Gather", values, np.ascontiguousarray(places[:, 0], np.int64), axis=axis)
 
 
 def _reduces(operator: str) -> Translator:
