@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -39,8 +40,9 @@ def exports(data, tmp_path_factory) -> dict[str, Path]:
         policy = policy_of(run.directory, "last").policy
         inputs, wanted = policy.evaluated(run.data.observations[::9])
         np.testing.assert_array_equal(wanted[0], run.act(run.data.observations[::9]))
-        cases = {port.name: array for port, array in zip(policy.inputs, inputs, strict=True)}
-        np.savez(run.directory / "cases", **cases, **{f"wanted{k}": array for k, array in enumerate(wanted)})
+        cases: dict[str, Any] = {port.name: array for port, array in zip(policy.inputs, inputs, strict=True)}
+        cases |= {f"wanted{k}": array for k, array in enumerate(wanted)}
+        np.savez(run.directory / "cases", **cases)
     return {name: place / name / "export" for name in CONFIGS}
 
 

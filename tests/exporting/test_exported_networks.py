@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -51,7 +52,8 @@ def test_every_sampler_of_a_diffusion_policy_is_exported(options, tmp_path):
 
 def policy_with(name, **options) -> Policy:
     """A policy in a box that is not symmetric, standardised by numbers that are not round."""
-    config = CONFIGS[name](**{"hidden_sizes": (12, 12)} | options)
+    chosen: dict[str, Any] = {"hidden_sizes": (12, 12)} | options
+    config = CONFIGS[name](**chosen)
     agent = moved(create_agent(config, 5, LOW, HIGH, 0))
     mean, deviation = np.linspace(-1, 2, 5, dtype=np.float32), np.linspace(0.3, 4, 5, dtype=np.float32)
     return Policy(agent, mean, deviation, ActionBox(LOW, HIGH), False, hasattr(agent, "act_from"))

@@ -39,7 +39,8 @@ def transitions(path: Path, *, discrete: bool) -> Path:
 
 
 def config_of(data: Path, out: Path, name: Any, **hyperparameters: Any) -> TrainConfig:
-    chosen = CONFIGS[name](**{"hidden_sizes": (12, 12)} | hyperparameters)
+    options: dict[str, Any] = {"hidden_sizes": (12, 12)} | hyperparameters
+    chosen = CONFIGS[name](**options)
     return TrainConfig(data=str(data), out=str(out), agent=name, hyperparameters=chosen, env="none", steps=64)
 
 

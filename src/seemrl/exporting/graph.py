@@ -143,7 +143,8 @@ def walk(
 
     def read(variable: Any) -> Operand:
         if isinstance(variable, Literal):
-            return np.asarray(variable.val, variable.aval.dtype)
+            kind: Any = variable.aval
+            return np.asarray(variable.val, kind.dtype)
         return values[variable]
 
     values.update(zip(closed.jaxpr.constvars, map(graph.constant, closed.consts), strict=True))
