@@ -48,10 +48,11 @@ def read_weights(path: Path, recipe: Mapping[str, Any]) -> Called:
 
 
 def write_stablehlo(path: Path, policy: Policy) -> None:
-    """Write policy.stablehlo: `jax.export`'s serialisation, weights inside, for any batch and every platform."""
+    """Write policy.stablehlo: `jax.export`'s serialisation, weights inside, for any batch and all of `PLATFORMS`."""
     from jax import export
 
-    exported = export.export(jax.jit(policy), platforms=PLATFORMS)(*_symbolic_inputs(policy))
+    with jax.default_matmul_precision("highest"):  # accelerators would round what they multiply
+        exported = export.export(jax.jit(policy), platforms=PLATFORMS)(*_symbolic_inputs(policy))
     path.write_bytes(exported.serialize())
 
 

@@ -71,7 +71,7 @@ class Graph:
         """An array of the traced function, which keeps the name it has there."""
         known = np.asarray(array)
         name = self._names.get(id(array))
-        if name is not None:
+        if name is not None and name not in (taken for taken, _ in self._constants.values()):
             self._constants[id(known)] = name, known
         return known
 
