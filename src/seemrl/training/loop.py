@@ -95,7 +95,7 @@ class Run:
         )
         self._windows, self._learns_from = self._windowed(), None
         if self._windows is None:
-            whole = self._transitions(slice(None))
+            whole = self.transitions(slice(None))
             self._learns_from, self.agent = resampled(self.config, self.data, whole, self.agent, self.directory)
         self.step = 0
         self._stable_at = 0
@@ -112,7 +112,7 @@ class Run:
             data.terminals[rows].astype(np.float32),
         )
 
-    def _transitions(self, rows: slice | np.ndarray) -> Transitions:
+    def transitions(self, rows: slice | np.ndarray) -> Transitions:
         """These rows on the device."""
         transitions = Transitions(*map(jnp.asarray, self._columns(rows)))
         if self.data.discrete:
@@ -130,7 +130,7 @@ class Run:
             return None
         blocks = Blocks(len(self.data), min(ROWS_IN_BLOCK, wanted), config.seed)
         cycle = config.hyperparameters.updates_per_cycle
-        return Windows(self._transitions, blocks, wanted, max(1, wanted // config.batch_size // cycle) * cycle)
+        return Windows(self.transitions, blocks, wanted, max(1, wanted // config.batch_size // cycle) * cycle)
 
     def restore(self, warn: Callable[[str], object]) -> None:
         """Go back to the newest whole checkpoint (or the start), logs included; ``warn`` hears of damaged ones."""
