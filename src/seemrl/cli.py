@@ -189,6 +189,12 @@ def _info(arguments: Sequence[str]) -> None:
     run_info(_parse(InfoConfig, "data info", arguments))
 
 
+def _map(arguments: Sequence[str]) -> None:
+    from seemrl.inspection.mapping import MapConfig, run_map
+
+    run_map(_parse(MapConfig, "data map", arguments))
+
+
 def _watch(arguments: Sequence[str]) -> None:
     from seemrl.watching.command import run_watch
     from seemrl.watching.config import WatchConfig
@@ -203,6 +209,7 @@ VERBS = {
     "export": Verb("write the policy of a run as weights, StableHLO and ONNX, each compared with it", _export),
     "report": Verb("write one HTML page about one or several runs", _report),
     "data info": Verb("tell what a data set holds, and what in it makes critics diverge", _info),
+    "data map": Verb("bring data larger than memory to the disk as arrays to train on", _map),
     "data collect": Verb("collect transitions in a Gymnasium environment", _collect),
     "measure": Verb("read a saved PyTorch critic: does it feed itself, and how fast?", _measure),
     "forecast": Verb("say where logged Q values are going: CSV, JSON lines, TensorBoard, Parquet", _forecast),

@@ -128,6 +128,15 @@ def test_only_where_things_lie_may_differ_when_a_run_is_resumed():
         check_same(Path("run"), described(), described(seed=1))
 
 
+def test_a_run_of_a_version_with_fewer_settings_goes_on_with_their_defaults():
+    stored = described()
+    for setting in ("window_rows", "critic_activation"):
+        del stored["config"][setting]
+    check_same(Path("run"), stored, described())
+    with pytest.raises(InputError, match="window_rows was 0 and is now 512"):
+        check_same(Path("run"), stored, described(window_rows=512))
+
+
 def test_data_of_other_content_is_named_with_the_file_the_run_began_with():
     other = description(SMALL, replace(hopper(), rewards=-hopper().rewards, source="b.hdf5"), Path("run"), None)
     with pytest.raises(InputError, match=r"different data: the content of b\.hdf5 is not what .* \(hopper-random"):

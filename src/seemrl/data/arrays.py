@@ -1,6 +1,6 @@
 """The arrays of a data set: names, numbers of axes, types, and the checks that every source has to pass."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,12 @@ from seemrl.data.refusals import refusal
 Floats = NDArray[np.float32]
 Flags = NDArray[np.bool_]
 Actions = NDArray[np.float32] | NDArray[np.int64]
+
+Room = Callable[[tuple[int, ...], type], NDArray[Any]]
+"""Where an array is put that is about to be filled: in memory (`numpy.empty`), or mapped from a file."""
+
+ROWS_IN_BLOCK = 2**16
+"""Rows looked at together: of what lies in a file, no more than that has to be in memory."""
 
 RANKS: Mapping[str, int] = {
     "observations": 2,
@@ -58,12 +64,21 @@ def check_shapes(source: object, shapes: Mapping[str, tuple[int, ...]], *, discr
         raise refusal(source, f"next_observations: shape {following} but observations has {expected}; make them equal")
 
 
+def blocks(rows: int) -> Iterator[slice]:
+    """All rows, a block at a time."""
+    return (slice(start, min(start + ROWS_IN_BLOCK, rows)) for start in range(0, rows, ROWS_IN_BLOCK))
+
+
 def check_finite(source: object, key: str, array: NDArray[Any]) -> None:
     """Raise `InputError` naming the first row of an (N,) or (N, size) array that holds NaN or an infinity."""
-    finite = np.isfinite(array)
-    if finite.all():
+    for block in blocks(len(array)):
+        finite = np.isfinite(array[block])
+        if not finite.all():
+            break
+    else:
         return
     row, *column = map(int, np.argwhere(~finite)[0])
+    row += block.start
     place = f"row {row}, column {column[0]}" if column else f"row {row}"
     value = float(array[(row, *column)])
     raise refusal(source, f"{key}: {place} is {value}, not a finite float32; remove or repair that transition")

@@ -7,7 +7,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from seemrl.data.arrays import FLAGS, RANKS, Flags, check_action_numbers, check_finite, check_shapes
+from seemrl.data.arrays import (
+    FLAGS,
+    RANKS,
+    Flags,
+    Room,
+    blocks,
+    check_action_numbers,
+    check_finite,
+    check_shapes,
+)
 from seemrl.data.dataset import Dataset
 from seemrl.data.refusals import refusal
 from seemrl.errors import InputError
@@ -15,7 +24,6 @@ from seemrl.errors import InputError
 REQUIRED = ("observations", "actions", "rewards", "terminals")
 OPTIONAL = ("timeouts", "next_observations")
 
-ROWS_IN_BLOCK = 2**16
 LARGEST_EXACT_INTEGER = 2**24
 """Up to here every integer is a float32."""
 
@@ -87,17 +95,18 @@ def columns(
     arrays: dict[str, NDArray[Any]],
     environment: str | None = None,
     attributes: Mapping[str, float | int | str] | None = None,
+    room: Room = np.empty,
 ) -> Columns:
     """What a file holds, from its arrays in a data set's types (see `converted`).
 
     Without ``timeouts`` there are none. Without ``next_observations`` the following row is next: rows that have none
-    are dropped, in place, so the arrays belong to the result from here on.
+    are dropped, in place, so the arrays belong to the result from here on; ``room`` is where next observations go.
 
     Raises:
         InputError: No row has a known next observation.
     """
     floats = {key: array for key, array in arrays.items() if array.dtype.kind == "f"}
-    not_finite = {key: int(array.size - np.count_nonzero(np.isfinite(array))) for key, array in floats.items()}
+    not_finite = {key: _not_finite(array) for key, array in floats.items()}
     problem = None
     try:
         for key in floats:
@@ -110,12 +119,16 @@ def columns(
         format=format,
         rows=len(arrays["rewards"]),
         sizes={key: array.size for key, array in floats.items()},
-        arrays=_completed(source, arrays),
+        arrays=_completed(source, arrays, room),
         environment=environment,
         attributes={} if attributes is None else attributes,
         not_finite=not_finite,
         problem=problem,
     )
+
+
+def _not_finite(array: NDArray[Any]) -> int:
+    return array.size - sum(int(np.count_nonzero(np.isfinite(array[block]))) for block in blocks(len(array)))
 
 
 def check_declared(source: object, declared: Mapping[str, Declared]) -> dict[str, tuple[int, ...]]:
@@ -200,15 +213,15 @@ def _flags(source: object, key: str, array: NDArray[Any]) -> Flags:
     return array == 1
 
 
-def _completed(source: object, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+def _completed(source: object, arrays: dict[str, NDArray[Any]], room: Room) -> dict[str, NDArray[Any]]:
     """All six arrays: without timeouts there are none, without next observations the following row is next."""
     complete = {"timeouts": np.zeros(len(arrays["terminals"]), dtype=np.bool_), **arrays}
     if "next_observations" not in complete:
-        complete = _with_following_rows(source, complete)
+        complete = _with_following_rows(source, complete, room)
     return {key: complete[key] for key in RANKS}
 
 
-def _with_following_rows(source: object, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+def _with_following_rows(source: object, arrays: dict[str, NDArray[Any]], room: Room) -> dict[str, NDArray[Any]]:
     """The rows whose next observation is known or masked, with it.
 
     Unknown it is where an episode was cut short and in the last row; the row before a dropped timeout, now its
@@ -223,7 +236,10 @@ def _with_following_rows(source: object, arrays: dict[str, NDArray[Any]]) -> dic
     timeouts = arrays["timeouts"].copy()
     timeouts[:-1] |= cut_short[1:] & ~terminals[:-1]
     kept = np.flatnonzero(known)
-    following = np.take(arrays["observations"], kept + ~terminals[kept], axis=0)
+    observations, next_rows = arrays["observations"], kept + ~terminals[kept]
+    following = room((len(kept), *observations.shape[1:]), np.float32)
+    for block in blocks(len(kept)):
+        following[block] = np.take(observations, next_rows[block], axis=0)
     others = {key: _only(array, kept) for key, array in {**arrays, "timeouts": timeouts}.items()}
     return {**others, "next_observations": following}
 
@@ -232,7 +248,6 @@ def _only(array: NDArray[Any], kept: NDArray[np.int64]) -> NDArray[Any]:
     """These rows, in ascending order, moved to the array's beginning where that saves a copy of nearly everything."""
     if not array.flags.writeable or 2 * len(kept) < len(array):
         return np.take(array, kept, axis=0)
-    for start in range(0, len(kept), ROWS_IN_BLOCK):
-        rows = kept[start : start + ROWS_IN_BLOCK]
-        array[start : start + len(rows)] = np.take(array, rows, axis=0)
+    for block in blocks(len(kept)):
+        array[block] = np.take(array, kept[block], axis=0)
     return array[: len(kept)]

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import h5py
+import numpy as np
 
+from seemrl.data.arrays import Room
 from seemrl.data.attributes import scalar_attributes, write_attributes
 from seemrl.data.columns import OPTIONAL, REQUIRED, Columns, Declared, check_declared, columns, converted, missing_key
 from seemrl.data.dataset import Dataset
@@ -53,8 +55,8 @@ def load_d4rl(path: str | Path) -> Dataset:
     return read_d4rl(Path(path)).dataset()
 
 
-def read_d4rl(path: Path) -> Columns:
-    """The transitions of a file in D4RL's layout; see `load_d4rl`."""
+def read_d4rl(path: Path, room: Room = np.empty) -> Columns:
+    """The transitions of a file in D4RL's layout; see `load_d4rl`. Large arrays are put where ``room`` says."""
     with open_hdf5(path) as file:
         found = set(file)  # asking `key in file` would follow links
         for key in REQUIRED:
@@ -64,12 +66,12 @@ def read_d4rl(path: Path) -> Columns:
         declared = {key: Declared(item.shape or (), item.dtype) for key, item in stored.items()}
         shapes = check_declared(path, declared)
         check_declared_size(path, stored)
-        arrays = {key: converted(path, key, read_numbers(item, shapes[key])) for key, item in stored.items()}
+        arrays = {key: converted(path, key, read_numbers(item, shapes[key], room)) for key, item in stored.items()}
         attributes = scalar_attributes(file, path)
     environment = attributes.pop("environment", None)
     if environment is not None and not isinstance(environment, str):
         raise refusal(path, f"attribute environment: {environment} where a Gymnasium id belongs; store it as text")
-    return columns(path, FORMAT, arrays, environment, attributes)
+    return columns(path, FORMAT, arrays, environment, attributes, room)
 
 
 def save_d4rl(dataset: Dataset, path: str | Path) -> None:

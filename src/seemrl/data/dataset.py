@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from seemrl.data.arrays import (
     Actions,
     Flags,
     Floats,
+    blocks,
     check_action_numbers,
     check_array_type,
     check_finite,
@@ -97,7 +99,7 @@ class Dataset:
         """Numbers in one action; 1 where actions are discrete."""
         return 1 if self.discrete else self.actions.shape[1]
 
-    @property
+    @cached_property
     def action_count(self) -> int:
         """How many discrete actions there are: what the attribute ``action_count`` says, at least those that occur.
 
@@ -110,15 +112,16 @@ class Dataset:
         seen = int(self.actions.max()) + 1
         return max(seen, stated) if isinstance(stated, int) and stated <= LARGEST_ACTION_COUNT else seen
 
-    def one_hot_actions(self) -> Floats:
-        """Discrete actions as rows of zeros with a one in the action's place, (N, action_count) float32.
+    def one_hot_actions(self, rows: slice | NDArray[np.int64] = slice(None)) -> Floats:
+        """Discrete actions as rows of zeros with a one in the action's place, (rows, action_count) float32.
 
         Raises:
             InputError: The actions are not discrete.
         """
-        rows = np.zeros((len(self), self.action_count), dtype=np.float32)
-        rows[np.arange(len(self)), self.actions.astype(np.int64)] = 1
-        return rows
+        actions = self.actions[rows].astype(np.int64)
+        one_hot = np.zeros((len(actions), self.action_count), dtype=np.float32)
+        one_hot[np.arange(len(actions)), actions] = 1
+        return one_hot
 
     def episodes(self) -> NDArray[np.int64]:
         """First row of each episode and the row behind its last, (episodes, 2).
@@ -127,7 +130,9 @@ class Dataset:
         with the data. Rows drawn at random from a larger set are therefore episodes of one or a few rows.
         """
         ends = self.terminals | self.timeouts
-        ends[:-1] |= (self.next_observations[:-1] != self.observations[1:]).any(axis=1)
+        for block in blocks(len(self) - 1):
+            after = slice(block.start + 1, block.stop + 1)
+            ends[block] |= (self.next_observations[block] != self.observations[after]).any(axis=1)
         ends[-1] = True
         behind = np.flatnonzero(ends) + 1
         return np.stack([np.concatenate([[0], behind[:-1]]), behind], axis=1)
@@ -195,8 +200,13 @@ class Dataset:
             Mean and standard deviation, each (observation size,) float32; the latter has `STANDARD_DEVIATION_FLOOR`
             added, so that dividing by it is safe.
         """
-        mean = self.observations.mean(axis=0, dtype=np.float64)
-        deviation = self.observations.std(axis=0, dtype=np.float64) + STANDARD_DEVIATION_FLOOR
+        total, squares = np.zeros((2, self.observation_size))
+        for block in blocks(len(self)):
+            total += self.observations[block].sum(axis=0, dtype=np.float64)
+        mean = total / len(self)
+        for block in blocks(len(self)):
+            squares += np.square(self.observations[block] - mean).sum(axis=0)
+        deviation = np.sqrt(squares / len(self)) + STANDARD_DEVIATION_FLOOR
         return mean.astype(np.float32), deviation.astype(np.float32)
 
     def fingerprint(self) -> str:

@@ -6,6 +6,12 @@ from jaxtyping import Bool, Float, Int
 from seemrl.data.dataset import Dataset
 
 
+def known_next_actions(data: Dataset, rows: Int[np.ndarray, " rows"]) -> Float[np.ndarray, "rows action"]:
+    """The action that was taken after each row, NaN where it is unknown; see `logged_next_actions`."""
+    actions, known = logged_next_actions(data, rows)
+    return np.where(known[:, None], actions, np.nan)
+
+
 def logged_next_actions(
     data: Dataset, rows: Int[np.ndarray, " rows"]
 ) -> tuple[Float[np.ndarray, "rows action"], Bool[np.ndarray, " rows"]]:

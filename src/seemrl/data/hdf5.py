@@ -11,11 +11,11 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from seemrl.data.arrays import ROWS_IN_BLOCK, Room
 from seemrl.data.refusals import refusal, shortened, valid_unicode
 from seemrl.data.sizes import check_size
 from seemrl.errors import InputError
 
-ROWS_IN_BLOCK = 2**16
 _SHOWN_KEYS = 12
 _LINKS = {h5py.h5l.TYPE_SOFT: "soft link", h5py.h5l.TYPE_EXTERNAL: "external link"}
 _RAISED_BY_H5PY = (OSError, RuntimeError, ValueError, TypeError, LookupError, ArithmeticError)
@@ -94,14 +94,15 @@ def check_declared_size(path: Path, datasets: Mapping[str, Any]) -> None:
     check_size(path, {key: (dataset.shape or (), _declared_bytes(dataset)) for key, dataset in datasets.items()})
 
 
-def read_numbers(dataset: Any, shape: tuple[int, ...]) -> NDArray[Any]:
+def read_numbers(dataset: Any, shape: tuple[int, ...], room: Room = np.empty) -> NDArray[Any]:
     """The values of an HDF5 dataset in this shape; floats come as float32, converted block by block.
 
-    A value beyond float32's range becomes infinite.
+    A value beyond float32's range becomes infinite. Floats are put where ``room`` says.
     """
-    if dataset.dtype.kind != "f" or dataset.dtype == np.float32:
+    in_memory = room is np.empty
+    if dataset.dtype.kind != "f" or (dataset.dtype == np.float32 and in_memory):
         return np.reshape(dataset[()], shape)
-    values = np.empty(shape, dtype=np.float32)
+    values = room(shape, np.float32)
     rows = max(ROWS_IN_BLOCK, (dataset.chunks or (0,))[0])
     with np.errstate(over="ignore", invalid="ignore"):
         for start in range(0, shape[0], rows):

@@ -8,6 +8,7 @@ from seemrl.data.d3rlpy import read_d3rlpy, read_d3rlpy_1
 from seemrl.data.d4rl import read_d4rl
 from seemrl.data.dataset import Dataset
 from seemrl.data.hdf5 import check_is_regular, open_hdf5
+from seemrl.data.mapped import is_mapped, read_mapped
 from seemrl.data.minari import data_directory, read_minari, stored_directory
 from seemrl.data.npz import open_npz, read_npz
 from seemrl.data.ogbench import MARKS, read_ogbench
@@ -16,7 +17,9 @@ from seemrl.data.tables import read_arrow, read_parquet
 
 Reader = Callable[[Path], Columns]
 
-FORMATS = "D4RL or d3rlpy HDF5, npz, OGBench npz, Parquet, Arrow, or a Minari directory or id"
+FORMATS = (
+    "D4RL or d3rlpy HDF5, npz, OGBench npz, Parquet, Arrow, a directory of seemrl data map, or a Minari directory or id"
+)
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = b"PK\x03\x04"
@@ -31,8 +34,9 @@ def load(path: str | Path) -> Dataset:
     """Read a data set in any format that is known; its content tells which.
 
     Args:
-        path: A file of D4RL, d3rlpy (HDF5), OGBench or plain NumPy (npz), Parquet or Arrow; a directory of Minari, or
-            the id of a data set in Minari's local store, such as ``D4RL/pointmaze/umaze-v2``.
+        path: A file of D4RL, d3rlpy (HDF5), OGBench or plain NumPy (npz), Parquet or Arrow; a directory of
+            `save_mapped`, whose arrays stay on the disk; a directory of Minari, or the id of a data set in Minari's
+            local store, such as ``D4RL/pointmaze/umaze-v2``.
 
     Returns:
         The data set; its ``source`` is the path.
@@ -50,6 +54,8 @@ def read(path: str | Path) -> Columns:
     place = Path(path)
     if not place.exists() and data_directory(stored_directory(str(path))):
         place = stored_directory(str(path))
+    if is_mapped(place):
+        return read_mapped(place)
     directory = data_directory(place)
     if directory is not None:
         return read_minari(directory)
@@ -62,6 +68,15 @@ def read(path: str | Path) -> Columns:
         )
     check_is_regular(place)
     return _reader(place)(place)
+
+
+def is_d4rl(path: Path) -> bool:
+    """Whether this is a file in D4RL's layout.
+
+    Raises:
+        InputError: It is a file of no known format.
+    """
+    return path.is_file() and _reader(path) is read_d4rl
 
 
 def _reader(path: Path) -> Reader:

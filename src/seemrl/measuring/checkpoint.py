@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from seemrl.data.dataset import Dataset
-from seemrl.data.following import logged_next_actions
+from seemrl.data.following import known_next_actions, logged_next_actions
 from seemrl.data.loading import load
 from seemrl.errors import InputError, reason
 from seemrl.instrument.batch import Batch
@@ -102,7 +102,8 @@ def read_checkpoint(config: MeasureConfig) -> Answer:
     if config.advise:
         if config.policy == "uniform":
             policy = uniform_policy(data, config.seed)  # the same actions again
-        about = {"data": as_seen(data, config.normalize_observations), "rows": rows, "reading": reading}
+        seen, following = as_seen(data, config.normalize_observations), known_next_actions(data, rows)
+        about = {"data": seen, "next_actions": following, "reading": reading}
         advice = _told_as_theirs(factory, advise_with_data, critic, batch, policy, **about, **options)
     bound = None if config.discount == 1 else data.reward_bound(config.discount) or None
     verdict, why = judge_one(reading, bound)

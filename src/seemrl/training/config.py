@@ -54,6 +54,8 @@ class TrainConfig(Generic[Hyperparameters]):
     """Rounds of fitting a state value and weighting by advantage, before training."""
     advantage_updates: int = 20_000
     """Updates of the state value in each round."""
+    window_rows: int = 0
+    """Transitions in memory at a time, where there are more than fit; 0: all. See `seemrl data map`."""
     normalize_observations: bool = True
     """Standardise observations by the data's mean and deviation, in evaluation as in training."""
     env: str = ""
@@ -113,6 +115,7 @@ class TrainConfig(Generic[Hyperparameters]):
         require_option(0 <= self.subset_seed < 2**63, "subset_seed", self.subset_seed, f"from 0 to {2**63 - 1}")
         self.hyperparameters.check()
         self._check_resampling()
+        require_option(self.window_rows >= 0, "window_rows", self.window_rows, "0 or more")
         own = self.hyperparameters.agent
         require_option(self.agent == own, "agent", self.agent, f"{own}, whose hyperparameters are given")
         cycle = self.hyperparameters.updates_per_cycle
@@ -123,6 +126,8 @@ class TrainConfig(Generic[Hyperparameters]):
 
     def _check_resampling(self) -> None:
         agent, how = self.hyperparameters, self.resample
+        in_memory = how == "uniform" or not self.window_rows
+        require_option(in_memory, "resample", how, "uniform with --window-rows, since weights are of rows in memory")
         require_option(0 <= self.resample_floor < 1e6, "resample_floor", self.resample_floor, "0 or more")
         require_option(
             how != "td-error" or agent.bootstraps, "resample", how, f"another: {agent.agent} has no such error"

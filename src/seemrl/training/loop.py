@@ -16,11 +16,11 @@ from seemrl.agents.agent import Agent, Transitions
 from seemrl.agents.registry import create_agent
 from seemrl.agents.updates import train_updates
 from seemrl.data.dataset import Dataset
-from seemrl.data.following import logged_next_actions
+from seemrl.data.following import known_next_actions, logged_next_actions
 from seemrl.files import append_json_line, write_json
 from seemrl.instrument.batch import Batch
 from seemrl.instrument.forecast import Forecast, forecast
-from seemrl.instrument.forecast.advice import Advice, advise_with_data, as_seen
+from seemrl.instrument.forecast.advice import Advice, advise_with_data
 from seemrl.instrument.forecast.candidates import LAYER_NORM
 from seemrl.instrument.forecast.verdict import ALARMS
 from seemrl.instrument.reading import Reading
@@ -31,6 +31,7 @@ from seemrl.training.evaluation import ActionBox, evaluate, reference_of
 from seemrl.training.reading import as_measured, read_learner
 from seemrl.training.resampling import resampled
 from seemrl.training.run_directory import ADVICE, STOPPED, cut_logs
+from seemrl.training.windows import ROWS_IN_BLOCK, Blocks, Windows
 
 _READING_SEED = 0
 EVALUATION_SEED = 1_000_000
@@ -87,29 +88,49 @@ class Run:
             if self.config.normalize_observations
             else (np.zeros(self.data.observation_size, np.float32), np.ones(self.data.observation_size, np.float32))
         )
-        columns = (
-            self._normalized(self.data.observations),
-            self.data.actions,
-            self.data.rewards,
-            self._normalized(self.data.next_observations),
-            self.data.terminals.astype(np.float32),
-        )
-        one_hot = self.data.one_hot_actions() if self.data.discrete else self.data.actions
-        self._transitions = Transitions(*map(jnp.asarray, columns))._replace(actions=jnp.asarray(one_hot))
-        if self.config.hyperparameters.uses_next_actions:
-            following, known = logged_next_actions(self.data, np.arange(len(self.data)))
-            self._transitions = self._transitions._replace(
-                next_actions=jnp.asarray(following, jnp.float32), next_actions_known=jnp.asarray(known, jnp.float32)
-            )
         self._rows = self.data.batch_rows(self.config.reading_rows, _READING_SEED)
-        self._batch = Batch(*(column[self._rows] for column in columns))
+        self._batch = Batch(*self._columns(self._rows))
         self.agent = create_agent(
             self.config.hyperparameters, self.data.observation_size, self.box.low, self.box.high, self.config.seed
         )
-        self._learns_from, self.agent = resampled(self.config, self.data, self._transitions, self.agent, self.directory)
+        self._windows, self._learns_from = self._windowed(), None
+        if self._windows is None:
+            whole = self.transitions(slice(None))
+            self._learns_from, self.agent = resampled(self.config, self.data, whole, self.agent, self.directory)
         self.step = 0
         self._stable_at = 0
         self._best_return = -math.inf
+
+    def _columns(self, rows: slice | np.ndarray) -> tuple[np.ndarray, ...]:
+        """Observations, actions, rewards, next observations and terminals of these rows, as the agent sees them."""
+        data = self.data
+        return (
+            self._normalized(data.observations[rows]),
+            data.actions[rows],
+            data.rewards[rows],
+            self._normalized(data.next_observations[rows]),
+            data.terminals[rows].astype(np.float32),
+        )
+
+    def transitions(self, rows: slice | np.ndarray) -> Transitions:
+        """These rows on the device."""
+        transitions = Transitions(*map(jnp.asarray, self._columns(rows)))
+        if self.data.discrete:
+            transitions = transitions._replace(actions=jnp.asarray(self.data.one_hot_actions(rows)))
+        if self.config.hyperparameters.uses_next_actions:
+            numbers = np.arange(len(self.data))[rows]
+            following, known = (jnp.asarray(each, jnp.float32) for each in logged_next_actions(self.data, numbers))
+            transitions = transitions._replace(next_actions=following, next_actions_known=known)
+        return transitions
+
+    def _windowed(self) -> Windows | None:
+        """The data's windows, where there are more rows than may be in memory."""
+        wanted, config = self.config.window_rows, self.config
+        if not 0 < wanted < len(self.data):
+            return None
+        blocks = Blocks(len(self.data), min(ROWS_IN_BLOCK, wanted), config.seed)
+        cycle = config.hyperparameters.updates_per_cycle
+        return Windows(self.transitions, blocks, wanted, max(1, wanted // config.batch_size // cycle) * cycle)
 
     def restore(self, warn: Callable[[str], object]) -> None:
         """Go back to the newest whole checkpoint (or the start), logs included; ``warn`` hears of damaged ones."""
@@ -133,11 +154,7 @@ class Run:
             self._save()  # somewhere to go back to, however early the alarm
         while self.step < config.steps:
             stop = min(config.steps, *((self.step // cadence + 1) * cadence for cadence in cadences))
-            started = perf_counter()
-            self.agent, info = train_updates(self._learns_from, self.agent, stop - self.step, config.batch_size)
-            metrics = {name: float(value) for name, value in info.items()}
-            metrics["updates_per_second"] = (stop - self.step) / (perf_counter() - started)
-            self.step = stop
+            metrics = self._updated(stop)
             progress = Progress(stop, metrics, *self._read(metrics), self._evaluate())
             if self._due(config.checkpoint_every):
                 self._save()
@@ -145,6 +162,20 @@ class Run:
                 yield replace(progress, ended=self._end_early(progress.forecast))
                 return
             yield progress
+
+    def _updated(self, stop: int) -> dict[str, float]:
+        """Train up to a stop; means over the updates."""
+        started, began = perf_counter(), self.step
+        totals: dict[str, float] = {}
+        while self.step < stop:
+            data, until = (self._learns_from, stop) if self._windows is None else self._windows.at(self.step)
+            assert data is not None
+            end = min(until, stop)
+            self.agent, info = train_updates(data, self.agent, end - self.step, self.config.batch_size)
+            share = (end - self.step) / (stop - began)
+            totals = {name: totals.get(name, 0.0) + share * float(value) for name, value in info.items()}
+            self.step = end
+        return totals | {"updates_per_second": (stop - began) / (perf_counter() - started)}
 
     def _save(self) -> None:
         save_checkpoint(self.directory / "checkpoints", self.agent, self.step, self._stable_at)
@@ -213,8 +244,8 @@ class Run:
             self._batch,
             policy,
             target_critic=target,
-            data=as_seen(self.data, self.config.normalize_observations),
-            rows=self._rows,
+            data=self._looked_at(),
+            next_actions=known_next_actions(self.data, self._rows),
             reading=reading,
             variants=variants,
             action_low=np.asarray(self.box.low),
@@ -223,6 +254,14 @@ class Run:
         )
         write_json(path, advice.to_dict())
         return advice
+
+    def _looked_at(self) -> Dataset:
+        """What mistakes are looked for in, as the critic sees it: the data, or as many of their first rows as fit."""
+        part = slice(self.config.window_rows or None)
+        arrays = {name: array[part] for name, array in self.data.arrays().items()}
+        for name in ("observations", "next_observations"):
+            arrays[name] = self._normalized(arrays[name])
+        return replace(self.data, **arrays)
 
     @property
     def homogeneous_depth(self) -> int | None:

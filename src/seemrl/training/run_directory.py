@@ -121,10 +121,13 @@ def stored_settings(run: Path, kind: type[Settings]) -> Settings:
 def check_same(run: Path, stored: Mapping[str, Any], described: Mapping[str, Any]) -> None:
     """Refuse to continue a run with other settings or other data.
 
+    A setting that the version which began the run did not have yet counts as left at its default.
+
     Raises:
         InputError: names the first key that differs and both values.
     """
-    before, now = stored["config"], described["config"]
+    now = described["config"]
+    before = {**_defaults(now), **stored["config"]}
     for key in sorted(before.keys() | now.keys()):
         if key not in _NOT_PART_OF_THE_RUN and before.get(key) != now.get(key):
             raise InputError(
@@ -136,6 +139,14 @@ def check_same(run: Path, stored: Mapping[str, Any], described: Mapping[str, Any
             f"{run}: --resume with different data: the content of {described['data']['source']} is not what the run "
             f"began with ({stored['data'].get('source')}); give that file with --data"
         )
+
+
+def _defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What each of these settings is where it is not given, in JSON's types."""
+    kinds = (OnlineConfig if "environments" in settings else TrainConfig, CONFIGS[settings["agent"]])
+    known = {field.name: field.default for kind in kinds for field in dataclasses.fields(kind)}
+    plain = {name: value for name, value in known.items() if name in settings and value is not dataclasses.MISSING}
+    return json.loads(json.dumps(plain))
 
 
 def cut_logs(run: Path, step: int) -> dict[str, list[dict[str, Any]]]:

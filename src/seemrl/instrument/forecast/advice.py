@@ -4,10 +4,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from seemrl.data.dataset import Dataset
-from seemrl.data.following import logged_next_actions
 from seemrl.instrument.batch import Batch
 from seemrl.instrument.forecast.candidates import Variants
 from seemrl.instrument.forecast.remedies import advise
@@ -51,21 +51,21 @@ def advise_with_data(
     policy: Policy | Literal["greedy"],
     *,
     data: Dataset,
-    rows: np.ndarray,
+    next_actions: Float[np.ndarray, "rows action"],
     reading: Reading,
     variants: Variants | None = None,
     action_low: ArrayLike | None = None,
     action_high: ArrayLike | None = None,
     **options: Any,
 ) -> Advice:
-    """Advice where the whole data set is at hand: next actions are looked up in it, and mistakes looked for.
+    """Advice where the data are at hand: mistakes are looked for in them.
 
     Args:
         critic: of the reading.
         batch: the rows, as the critic sees them.
         policy: as the target uses it.
         data: the data set, as the critic sees it (see `as_seen`).
-        rows: which of its rows the batch is.
+        next_actions: the action that the data took after each row of the batch, as for `advise`.
         reading: of the critic, on the batch.
         variants: as for `advise`.
         action_low: lower ends of the action box, where known.
@@ -75,8 +75,6 @@ def advise_with_data(
     Raises:
         InputError: as `advise` and `signs_of_a_bug`.
     """
-    actions, known = logged_next_actions(data, rows)
-    next_actions = np.where(known[:, None], actions, np.nan)
     remedies = advise(critic, batch, policy, next_actions=next_actions, variants=variants, **options)
     signs = signs_of_a_bug(data, reading=reading, action_low=action_low, action_high=action_high)
     return Advice(reading.step, tuple(remedies), tuple(signs))
