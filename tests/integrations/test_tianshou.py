@@ -13,6 +13,7 @@ pytest.importorskip("tianshou")
 
 import gymnasium
 import torch
+from in_place import check_in_place
 from td import gradients, td_loss
 from tianshou import algorithm as algorithms
 from tianshou.algorithm.modelfree.qrdqn import QRDQNPolicy
@@ -154,6 +155,24 @@ def test_what_has_another_target_is_refused_in_one_line():
     refused("n_step_return_horizon=3", made("DQN", n_step_return_horizon=3))
     with pytest.raises(seemrl.InputError, match="the buffer is empty"):
         integration.batch(made("TD3"), ReplayBuffer(size=5))
+
+
+@pytest.mark.parametrize("name", ["TD3BC", "CQL", "DQN"])
+def test_normalisers_in_place_are_the_algorithms_own_and_come_out_again(name):
+    algorithm, held = trained(name, times=3)
+    parts, batch = integration.parts(algorithm), integration.batch(algorithm, held, rows=16)
+    inputs = [torch.as_tensor(batch.observations, dtype=torch.float32)]
+    inputs += [] if batch.discrete else [torch.as_tensor(batch.actions, dtype=torch.float32)]
+
+    def values():
+        answer = algorithm.policy.model(*inputs)[0] if name == "DQN" else algorithm.critic(*inputs)
+        return answer.detach().clone()
+
+    optimizers = parts.optimizer if isinstance(parts.optimizer, list) else [parts.optimizer]
+    check_in_place(
+        parts.critic.networks, optimizers, parts.target_critic.networks, values, lambda: update(algorithm, held, 4)
+    )
+    assert integration.parts(algorithm).measure(batch).finite
 
 
 # ------------------------------------------------------------------------------------------------------ the callback
