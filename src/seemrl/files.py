@@ -94,6 +94,15 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def drop_half_line(file: Path) -> None:
+    """Cut off what a killed process left of a last line, so that the next one begins on its own."""
+    if file.exists():
+        content = file.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            os.truncate(file, whole)
+
+
 def strict(value: Any) -> Any:
     """The same value in strict JSON: NaN and the infinities become the strings ``nan``, ``inf`` and ``-inf``.
 
