@@ -29,7 +29,7 @@ first, second, third, key = jax.random.split(jax.random.key(0), 4)
 sizes = [data.observation_size + data.action_size, 256, 256, 1]
 critic = [example.mlp(first, sizes), example.mlp(second, sizes)]
 actor = example.mlp(third, [data.observation_size, 256, 256, data.action_size])
-held: dict[str, Any] = {"critic": critic, "target": critic, "actor": actor, "old": actor, "step": 0}
+held: dict[str, Any] = {"critic": critic, "target": critic, "actor": actor, "old": actor}
 held |= {"critic_state": optimizer.init(critic), "actor_state": optimizer.init(actor)}
 
 
@@ -49,10 +49,8 @@ def update(held: Any, batch: Any, key: jax.Array) -> Any:
     moves, actor_state = optimizer.update(gradient, held["actor_state"])
     actor = optax.apply_updates(held["actor"], moves)
     averaged = [optax.incremental_update(*pair, 0.005) for pair in ((critic, held["target"]), (actor, held["old"]))]
-    names = ("critic", "target", "actor", "old", "step", "critic_state", "actor_state")
-    return dict(
-        zip(names, (critic, averaged[0], actor, averaged[1], held["step"] + 1, critic_state, actor_state), strict=True)
-    )
+    names = ("critic", "target", "actor", "old", "critic_state", "actor_state")
+    return dict(zip(names, (critic, averaged[0], actor, averaged[1], critic_state, actor_state), strict=True))
 
 
 def policy(next_observations: np.ndarray) -> jax.Array:
@@ -72,16 +70,18 @@ if watched():
         target_rate=0.005,
         every=1,
     )
-order = np.random.default_rng(0)
+order, step = np.random.default_rng(0), 0
 
 
 def train(updates: int) -> None:
+    global step
     for _ in range(updates):
+        step += 1
         chosen = order.integers(0, len(data), 256)
-        held.update(update(held, tuple(array[chosen] for array in arrays), jax.random.fold_in(key, held["step"])))
+        held.update(update(held, tuple(array[chosen] for array in arrays), jax.random.fold_in(key, step)))
         if monitor is not None:
             monitor.update(
-                int(held["step"]),
+                step,
                 critic=partial(values, held["critic"]),
                 target_critic=partial(values, held["target"]),
                 optimizer=held["critic_state"],
