@@ -1,7 +1,7 @@
 """What a monitor costs inside other trainers, against its budget of one hundredth of the time.
 
 python -m benchmarks.overhead --d3rlpy .venv-d3rlpy/bin/python --online .venv-online/bin/python \\
-    --torchrl .venv-torchrl/bin/python --tianshou .venv-tianshou/bin/python    (five minutes for each trainer and pair)
+    --torchrl .venv-torchrl/bin/python --tianshou .venv-tianshou/bin/python    (six minutes a trainer and pair)
 
 Of each trainer two processes train for the same time side by side, one of them watched. A reading is due at every
 update, so the budget alone decides how many are taken. The beginning (the monitor's trial, the first reading) is left
