@@ -64,13 +64,16 @@ def check_shapes(source: object, shapes: Mapping[str, tuple[int, ...]], *, discr
         raise refusal(source, f"next_observations: shape {following} but observations has {expected}; make them equal")
 
 
-def blocks(rows: int) -> Iterator[slice]:
-    """All rows, a block at a time."""
-    return (slice(start, min(start + ROWS_IN_BLOCK, rows)) for start in range(0, rows, ROWS_IN_BLOCK))
+def blocks(rows: int, size: int = ROWS_IN_BLOCK) -> Iterator[slice]:
+    """All rows, a block of this size at a time."""
+    return (slice(start, min(start + size, rows)) for start in range(0, rows, size))
 
 
-def check_finite(source: object, key: str, array: NDArray[Any]) -> None:
-    """Raise `InputError` naming the first row of an (N,) or (N, size) array that holds NaN or an infinity."""
+def check_finite(source: object, key: str, array: NDArray[Any], first: int = 0) -> None:
+    """Raise `InputError` naming the first row of an (N,) or (N, size) array that holds NaN or an infinity.
+
+    ``first`` is the number of the array's first row, where it is a part of another.
+    """
     for block in blocks(len(array)):
         finite = np.isfinite(array[block])
         if not finite.all():
@@ -79,8 +82,9 @@ def check_finite(source: object, key: str, array: NDArray[Any]) -> None:
         return
     row, *column = map(int, np.argwhere(~finite)[0])
     row += block.start
-    place = f"row {row}, column {column[0]}" if column else f"row {row}"
     value = float(array[(row, *column)])
+    row += first
+    place = f"row {row}, column {column[0]}" if column else f"row {row}"
     raise refusal(source, f"{key}: {place} is {value}, not a finite float32; remove or repair that transition")
 
 

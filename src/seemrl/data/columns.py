@@ -12,12 +12,11 @@ from seemrl.data.arrays import (
     RANKS,
     Flags,
     Room,
-    blocks,
     check_action_numbers,
-    check_finite,
     check_shapes,
 )
-from seemrl.data.dataset import Dataset
+from seemrl.data.completing import Stored, completed
+from seemrl.data.dataset import Dataset, of_finite_arrays
 from seemrl.data.refusals import refusal
 from seemrl.errors import InputError
 
@@ -69,7 +68,7 @@ class Columns:
         """
         if self.problem is not None:
             raise self.problem
-        return Dataset(**self.arrays, environment=self.environment, source=self.source, attributes=self.attributes)
+        return of_finite_arrays(self.arrays, self.environment, self.source, self.attributes)
 
     def finite_part(self) -> Dataset:
         """The rows without NaN and infinities.
@@ -92,7 +91,7 @@ class Columns:
 def columns(
     source: object,
     format: str,
-    arrays: dict[str, NDArray[Any]],
+    arrays: Mapping[str, NDArray[Any] | Stored],
     environment: str | None = None,
     attributes: Mapping[str, float | int | str] | None = None,
     room: Room = np.empty,
@@ -100,35 +99,25 @@ def columns(
     """What a file holds, from its arrays in a data set's types (see `converted`).
 
     Without ``timeouts`` there are none. Without ``next_observations`` the following row is next: rows that have none
-    are dropped, in place, so the arrays belong to the result from here on; ``room`` is where next observations go.
+    are dropped, in place, so the arrays belong to the result from here on; ``room`` is where arrays go that have no
+    place yet.
 
     Raises:
         InputError: No row has a known next observation.
     """
-    floats = {key: array for key, array in arrays.items() if array.dtype.kind == "f"}
-    not_finite = {key: _not_finite(array) for key, array in floats.items()}
-    problem = None
-    try:
-        for key in floats:
-            if not_finite[key]:
-                check_finite(source, key, floats[key])
-    except InputError as error:
-        problem = error
+    rows = arrays["rewards"].shape[0]
+    found = completed(source, arrays, room)
     return Columns(
         source=str(source),
         format=format,
-        rows=len(arrays["rewards"]),
-        sizes={key: array.size for key, array in floats.items()},
-        arrays=_completed(source, arrays, room),
+        rows=rows,
+        sizes=found.sizes,
+        arrays=found.arrays,
         environment=environment,
         attributes={} if attributes is None else attributes,
-        not_finite=not_finite,
-        problem=problem,
+        not_finite=found.not_finite,
+        problem=found.problem,
     )
-
-
-def _not_finite(array: NDArray[Any]) -> int:
-    return array.size - sum(int(np.count_nonzero(np.isfinite(array[block]))) for block in blocks(len(array)))
 
 
 def check_declared(source: object, declared: Mapping[str, Declared]) -> dict[str, tuple[int, ...]]:
@@ -211,43 +200,3 @@ def _flags(source: object, key: str, array: NDArray[Any]) -> Flags:
         row = int(np.argmax(neither))
         raise refusal(source, f"{key}: row {row} is {array[row]}, neither 0 nor 1; store True and False, or 1 and 0")
     return array == 1
-
-
-def _completed(source: object, arrays: dict[str, NDArray[Any]], room: Room) -> dict[str, NDArray[Any]]:
-    """All six arrays: without timeouts there are none, without next observations the following row is next."""
-    complete = {"timeouts": np.zeros(len(arrays["terminals"]), dtype=np.bool_), **arrays}
-    if "next_observations" not in complete:
-        complete = _with_following_rows(source, complete, room)
-    return {key: complete[key] for key in RANKS}
-
-
-def _with_following_rows(source: object, arrays: dict[str, NDArray[Any]], room: Room) -> dict[str, NDArray[Any]]:
-    """The rows whose next observation is known or masked, with it.
-
-    Unknown it is where an episode was cut short and in the last row; the row before a dropped timeout, now its
-    episode's last, takes over the timeout. A terminal keeps its own observation as the next one, since it is masked.
-    """
-    terminals = arrays["terminals"]
-    cut_short = arrays["timeouts"] & ~terminals
-    known = ~cut_short
-    known[-1] = terminals[-1]
-    if not known.any():
-        raise refusal(source, "observations: no row has a known next observation; store next_observations")
-    timeouts = arrays["timeouts"].copy()
-    timeouts[:-1] |= cut_short[1:] & ~terminals[:-1]
-    kept = np.flatnonzero(known)
-    observations, next_rows = arrays["observations"], kept + ~terminals[kept]
-    following = room((len(kept), *observations.shape[1:]), np.float32)
-    for block in blocks(len(kept)):
-        following[block] = np.take(observations, next_rows[block], axis=0)
-    others = {key: _only(array, kept) for key, array in {**arrays, "timeouts": timeouts}.items()}
-    return {**others, "next_observations": following}
-
-
-def _only(array: NDArray[Any], kept: NDArray[np.int64]) -> NDArray[Any]:
-    """These rows, in ascending order, moved to the array's beginning where that saves a copy of nearly everything."""
-    if not array.flags.writeable or 2 * len(kept) < len(array):
-        return np.take(array, kept, axis=0)
-    for block in blocks(len(kept)):
-        array[block] = np.take(array, kept[block], axis=0)
-    return array[: len(kept)]

@@ -6,15 +6,19 @@ package nor MuJoCo is needed.
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from seemrl.data.arrays import Room
 from seemrl.data.attributes import scalar_attributes, write_attributes
 from seemrl.data.columns import OPTIONAL, REQUIRED, Columns, Declared, check_declared, columns, converted, missing_key
+from seemrl.data.completing import Stored
 from seemrl.data.dataset import Dataset
 from seemrl.data.hdf5 import (
+    StoredFloats,
     check_declared_size,
     dataset_of,
     open_hdf5,
@@ -66,12 +70,17 @@ def read_d4rl(path: Path, room: Room = np.empty) -> Columns:
         declared = {key: Declared(item.shape or (), item.dtype) for key, item in stored.items()}
         shapes = check_declared(path, declared)
         check_declared_size(path, stored)
-        arrays = {key: converted(path, key, read_numbers(item, shapes[key], room)) for key, item in stored.items()}
+        arrays: dict[str, NDArray[Any] | Stored] = {
+            key: StoredFloats(item)
+            if len(shapes[key]) == 2 and item.dtype.kind == "f"
+            else converted(path, key, read_numbers(item, shapes[key]))
+            for key, item in stored.items()
+        }
         attributes = scalar_attributes(file, path)
-    environment = attributes.pop("environment", None)
-    if environment is not None and not isinstance(environment, str):
-        raise refusal(path, f"attribute environment: {environment} where a Gymnasium id belongs; store it as text")
-    return columns(path, FORMAT, arrays, environment, attributes, room)
+        environment = attributes.pop("environment", None)
+        if environment is not None and not isinstance(environment, str):
+            raise refusal(path, f"attribute environment: {environment} where a Gymnasium id belongs; store it as text")
+        return columns(path, FORMAT, arrays, environment, attributes, room)
 
 
 def save_d4rl(dataset: Dataset, path: str | Path) -> None:

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from seemrl.data.arrays import (
-    FLAGS,
     LARGEST_ACTION_COUNT,
     RANKS,
     Actions,
@@ -68,17 +67,10 @@ class Dataset:
 
     def __post_init__(self) -> None:
         """Validate; see the class's ``Raises``."""
-        arrays = self.arrays()
-        for key, array in arrays.items():
-            check_array_type(self.source, key, array)
-        check_shapes(self.source, {key: array.shape for key, array in arrays.items()}, discrete=self.discrete)
-        for key in RANKS:
-            if key == "actions" and self.discrete:
-                check_action_numbers(self.source, self.actions)
-            elif key not in FLAGS:
-                check_finite(self.source, key, arrays[key])
-        if "environment" in self.attributes:
-            raise refusal(self.source, "attributes: environment is a field of its own; pass it there")
+        _check_all_but_values(self)
+        for key, array in self.arrays().items():
+            if array.dtype.kind == "f":
+                check_finite(self.source, key, array)
 
     def __len__(self) -> int:
         """The number of transitions, N."""
@@ -228,6 +220,36 @@ class Dataset:
             raise refusal(self.source, f"cannot draw {count} rows with seed {seed}; use a count >= 1 and a seed >= 0")
         rows = np.random.default_rng(seed).choice(len(self), size=min(count, len(self)), replace=False)
         return np.sort(rows)
+
+
+def of_finite_arrays(
+    arrays: Mapping[str, NDArray[Any]],
+    environment: str | None,
+    source: str,
+    attributes: Mapping[str, float | int | str],
+) -> Dataset:
+    """The data set of six arrays whose values are known to be finite, and are not looked at again.
+
+    Raises:
+        InputError: As of `Dataset`.
+    """
+    dataset = object.__new__(Dataset)
+    fields = {**arrays, "environment": environment, "source": source, "attributes": attributes}
+    for name, value in fields.items():
+        object.__setattr__(dataset, name, value)
+    _check_all_but_values(dataset)
+    return dataset
+
+
+def _check_all_but_values(dataset: Dataset) -> None:
+    arrays, source = dataset.arrays(), dataset.source
+    for key, array in arrays.items():
+        check_array_type(source, key, array)
+    check_shapes(source, {key: array.shape for key, array in arrays.items()}, discrete=dataset.discrete)
+    if dataset.discrete:
+        check_action_numbers(source, dataset.actions)
+    if "environment" in dataset.attributes:
+        raise refusal(source, "attributes: environment is a field of its own; pass it there")
 
 
 def check_actions_in_box(dataset: Dataset, low: ArrayLike, high: ArrayLike) -> None:

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from seemrl.data.arrays import ROWS_IN_BLOCK, Room
+from seemrl.data.arrays import ROWS_IN_BLOCK
 from seemrl.data.refusals import refusal, shortened, valid_unicode
 from seemrl.data.sizes import check_size
 from seemrl.errors import InputError
@@ -94,21 +94,45 @@ def check_declared_size(path: Path, datasets: Mapping[str, Any]) -> None:
     check_size(path, {key: (dataset.shape or (), _declared_bytes(dataset)) for key, dataset in datasets.items()})
 
 
-def read_numbers(dataset: Any, shape: tuple[int, ...], room: Room = np.empty) -> NDArray[Any]:
+def read_numbers(dataset: Any, shape: tuple[int, ...]) -> NDArray[Any]:
     """The values of an HDF5 dataset in this shape; floats come as float32, converted block by block.
 
-    A value beyond float32's range becomes infinite. Floats are put where ``room`` says.
+    A value beyond float32's range becomes infinite.
     """
-    in_memory = room is np.empty
-    if dataset.dtype.kind != "f" or (dataset.dtype == np.float32 and in_memory):
+    if dataset.dtype.kind != "f" or dataset.dtype == np.float32:
         return np.reshape(dataset[()], shape)
-    values = room(shape, np.float32)
+    values = np.empty(shape, np.float32)
     rows = max(ROWS_IN_BLOCK, (dataset.chunks or (0,))[0])
     with np.errstate(over="ignore", invalid="ignore"):
         for start in range(0, shape[0], rows):
             block = values[start : start + rows]
             block[:] = np.reshape(dataset[start : start + rows], block.shape)
     return values
+
+
+class StoredFloats:
+    """An HDF5 dataset of floats, (rows, size), read as float32 some rows at a time (a `completing.Stored`)."""
+
+    def __init__(self, dataset: Any) -> None:
+        self.shape: tuple[int, ...] = dataset.shape
+        self.rows_at_once: int = (dataset.chunks or (1,))[0]
+        self._id, self._dtype = dataset.id, dataset.dtype
+        self._there = dataset.id.get_space()
+        self._buffer = np.empty((0, self.shape[1]), self._dtype)
+
+    def read(self, rows: slice, out: NDArray[np.float32]) -> None:
+        """Fill ``out`` with these rows; a value beyond float32's range becomes infinite."""
+        self._there.select_hyperslab((rows.start, 0), out.shape)
+        here = h5py.h5s.create_simple(out.shape)
+        if self._dtype == np.float32 and out.flags.c_contiguous:
+            self._id.read(here, self._there, out)
+            return
+        if len(self._buffer) < len(out):
+            self._buffer = np.empty(out.shape, self._dtype)  # kept: new memory for every block costs more than it
+        values = self._buffer[: len(out)]
+        self._id.read(here, self._there, values)
+        with np.errstate(over="ignore", invalid="ignore"):
+            out[:] = values
 
 
 def shown_keys(file: Any) -> str:
