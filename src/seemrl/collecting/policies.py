@@ -21,7 +21,7 @@ from seemrl.training.loop import act
 from seemrl.training.online import policy_file
 from seemrl.training.online_config import OnlineConfig
 from seemrl.training.run_directory import stored_description, stored_settings
-from seemrl.training.trained import spaces_of, trained_learner, training_data
+from seemrl.training.trained import spaces_of, standardisation, trained_learner
 
 
 @dataclass(frozen=True)
@@ -95,12 +95,10 @@ def _trained_policy(run: Path) -> Policy:
     box, size = spaces_of(environment)
     agent = create_agent(config.hyperparameters, size, box.low, box.high, config.seed)
     agent, step = trained_learner(run, agent)
-    mean, deviation = 0.0, 1.0
-    if config.normalize_observations:
-        mean, deviation = training_data(run, config, described).observation_statistics()
+    shift, scale = standardisation(run, config, described)
 
     def evaluated(agent: Any, observations: jax.Array, key: jax.Array) -> jax.Array:
-        return act(agent, (observations - mean) / deviation)
+        return act(agent, (observations - shift) / scale)
 
     return _policy(agent, config, environment, box, step, evaluated)
 

@@ -18,7 +18,7 @@ from seemrl.training.loop import act
 from seemrl.training.online import replay_files
 from seemrl.training.online_config import OnlineConfig
 from seemrl.training.run_directory import is_run, stored_description, stored_settings
-from seemrl.training.trained import Which, spaces_of, trained_learner, training_data
+from seemrl.training.trained import Which, spaces_of, standardisation, trained_learner, training_data
 
 _ROWS = 256
 """Observations that exports are compared on."""
@@ -159,10 +159,7 @@ def _trained(run: Path, which: Which, described: dict[str, Any], source: str) ->
     else:
         box = ActionBox((-1.0,) * data.action_size, (1.0,) * data.action_size)
     agent, step = _learner(run, which, config, data.observation_size, box)
-    size = data.observation_size
-    mean, deviation = np.zeros(size, np.float32), np.ones(size, np.float32)
-    if config.normalize_observations:
-        mean, deviation = data.observation_statistics()
+    mean, deviation = standardisation(run, config, described, data)
     policy = Policy(agent, mean, deviation, box, discrete, hasattr(agent, "act_from"))
     rows = np.sort(np.random.default_rng(0).choice(len(data), min(_ROWS, len(data)), replace=False))
     return Exported(policy, data.observations[rows].astype(np.float32), _told(described, environment, which, step))

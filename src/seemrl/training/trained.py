@@ -5,12 +5,14 @@ from typing import Any, Literal
 
 import safetensors
 
+from seemrl.data.arrays import Floats
 from seemrl.data.dataset import Dataset
 from seemrl.data.loading import load
 from seemrl.errors import InputError
 from seemrl.training.checkpoint import best_of, load_checkpoint, load_newest
 from seemrl.training.config import TrainConfig
 from seemrl.training.evaluation import ActionBox, action_box, make_environment
+from seemrl.training.standardisation import KEY, standardisation_of, stored_standardisation
 
 Which = Literal["last", "best"]
 
@@ -63,8 +65,27 @@ def training_data(run: Path, config: TrainConfig, described: dict[str, Any], sou
     source = source or config.data
     data = load(source).subset(config.data_percent, config.subset_of, config.subset_seed)
     if data.fingerprint() != described["data"].get("fingerprint"):
-        raise InputError(f"{source}: not the data that {run} was trained on, whose mean and deviation it needs")
+        raise InputError(f"{source}: not the data that {run} was trained on, which are needed here")
     return data
+
+
+def standardisation(
+    run: Path, config: TrainConfig, described: dict[str, Any], data: Dataset | None = None
+) -> tuple[Floats, Floats]:
+    """Shift and scale of observations as a run was trained with; of one that does not keep them, from its data.
+
+    Args:
+        run: the run directory.
+        config: its settings.
+        described: what its config.json says.
+        data: the transitions that it was trained on; read only where they are needed.
+
+    Raises:
+        InputError: config.json is damaged, or data are needed that cannot be read or are others.
+    """
+    if KEY in described:
+        return stored_standardisation(run, described)
+    return standardisation_of(config, training_data(run, config, described) if data is None else data)
 
 
 def spaces_of(name: str) -> tuple[ActionBox, int]:
