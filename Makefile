@@ -84,21 +84,21 @@ define library
 	@$(BIN)/python -m venv $(@D)
 	@grep -vE '^(gymnasium|pandas|virtualenv|filelock)==' constraints.txt > $(@D)/constraints.txt
 	@$(@D)/bin/python -m pip install --quiet --no-compile --constraint $(@D)/constraints.txt \
-		--editable '.[torch$(2)]' $(1) beartype pytest
+		--editable '.[torch,$(2)]' $(1) beartype pytest
 	@touch $@
 endef
 
 .venv-d3rlpy/ready: pyproject.toml constraints.txt | $(VENV)/created
-	$(call library,'d3rlpy==2.8.1' ipykernel nbclient,$(comma)wandb$(comma)mlflow$(comma)figures)
+	$(call library,'d3rlpy==2.8.1' ipykernel nbclient,d3rlpy$(comma)wandb$(comma)mlflow$(comma)figures)
 
 .venv-online/ready: pyproject.toml constraints.txt | $(VENV)/created
-	$(call library,'stable-baselines3==2.9.2' 'lightning==2.6.6')
+	$(call library,'stable-baselines3==2.9.2' 'lightning==2.6.6',stable-baselines3$(comma)lightning)
 
 .venv-torchrl/ready: pyproject.toml constraints.txt | $(VENV)/created
-	$(call library,'torchrl==0.14.1' 'tensordict==0.14.3')
+	$(call library,'torchrl==0.14.1' 'tensordict==0.14.3',torchrl)
 
 .venv-tianshou/ready: pyproject.toml constraints.txt | $(VENV)/created
-	$(call library,'tianshou==2.0.1')
+	$(call library,'tianshou==2.0.1',tianshou)
 
 comma := ,
 

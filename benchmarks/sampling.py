@@ -175,7 +175,7 @@ def _samples(config: SamplingConfig, variant: str, run: Run, count: int) -> list
 def _read(run: Run, count: int, seed: int, noise: int, with_rate: bool = True) -> tuple[Reading, float]:
     """A reading as training takes it, on rows and policy draws of its own; and its processor time."""
     chosen = run.data.batch_rows(count, seed)
-    batch = Batch(*(np.asarray(getattr(run._transitions, name))[chosen] for name in COLUMNS))
+    batch = Batch(*(np.asarray(getattr(run.transitions(chosen), name)) for name in COLUMNS))
     critic, target, policy, options = as_measured(run.agent, len(run.data), noise)
     options |= {} if with_rate else {"optimizer": None}
     started = process_time()

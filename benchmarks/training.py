@@ -2,16 +2,18 @@
 
 python -m benchmarks.training                                     (about four minutes on two cores)
 python -m benchmarks.training --d3rlpy .venv-d3rlpy/bin/python    (with d3rlpy, from an environment of its own)
+python -m benchmarks.training --compiling-alone                   (what compiling takes instead; about a minute)
 
 Each number comes from a process of its own that may use so many cores, and leaves compiling and a first stretch of
 updates out. The peak is that of the matrix products of one update, in the same numbers and shapes and in float32,
-timed in the same run.
+timed in the same run. Compiling is told in processor seconds, which others on the machine hardly change.
 """
 
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,9 +41,16 @@ class TrainingConfig:
     """Timed stretches; their median counts."""
     d3rlpy: str = ""
     """Python of an environment with d3rlpy; without it d3rlpy is left out."""
+    compiling_alone: bool = False
+    """Instead, the processor seconds until the first update of each agent: compiled, and from the cache of programs."""
+    agents: tuple[str, ...] = ("td3_bc", "iql", "cql", "diffusion_ql")
+    """Agents whose compiling is timed."""
 
 
 def main(config: TrainingConfig) -> None:
+    if config.compiling_alone:
+        _show_compiling({name: _compiling(name, config.repeats) for name in config.agents})
+        return
     rows: dict[str, dict[str, float]] = {}
     for cores in config.cores:
         column = f"1 seed, {cores} core{'s' if cores > 1 else ''}"
@@ -105,6 +114,27 @@ def _together(config: TrainingConfig, name: str, cores: int) -> float:
         f"{name}, {config.seeds} seeds: {total:.1f} ({time.monotonic() - started:.0f} s)", file=sys.stderr, flush=True
     )
     return total
+
+
+def _compiling(name: str, repeats: int) -> dict[str, float]:
+    """Medians of processor seconds to the first update, with an empty cache of programs and with a full one."""
+    seconds: dict[str, list[float]] = {"cold": [], "cached": []}
+    for _ in range(repeats):
+        with tempfile.TemporaryDirectory() as cache:
+            paths = {"PYTHONPATH": f"{_ROOT}{os.pathsep}{_ROOT / 'src'}", "JAX_COMPILATION_CACHE_DIR": cache}
+            for taken in seconds.values():
+                worker = [sys.executable, str(_WORKERS / "compiling.py"), name]
+                said = subprocess.run(worker, env=os.environ | paths, stdout=subprocess.PIPE, text=True, check=True)
+                taken.append(float(said.stdout.split()[-1]))
+    print(name, seconds, file=sys.stderr, flush=True)
+    return {column: median(taken) for column, taken in seconds.items()}
+
+
+def _show_compiling(rows: dict[str, dict[str, float]]) -> None:
+    table = Table("processor seconds to the first update", "compiled", "from the cache")
+    for name, taken in rows.items():
+        table.add_row(name, f"{taken['cold']:.1f}", f"{taken['cached']:.1f}")
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
 def _show(rows: dict[str, dict[str, float]]) -> None:

@@ -216,7 +216,7 @@ def test_options_that_fit_no_run_are_refused(capsys, options):
 
 
 BAD_COMMANDS: dict[str, str] = {
-    "frob": "unknown command 'frob'; the commands are demo, train, online, report, data info, data collect",
+    "frob": "unknown command 'frob'; the commands are demo, train, online, export, report, data info, data map, data",
     "--frob": "unknown command '--frob'; the commands are",
     "data frob": "unknown command 'data frob'; the commands are",
     "\x1b[31m": "unknown command '?[31m'; the commands are",

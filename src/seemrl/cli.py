@@ -128,6 +128,13 @@ def _online(arguments: Sequence[str]) -> None:
     run_online(_parse(OnlineConfig[type(defaults.hyperparameters)], "online", arguments, defaults))
 
 
+def _export(arguments: Sequence[str]) -> None:
+    from seemrl.exporting.command import run_export
+    from seemrl.exporting.config import ExportConfig
+
+    run_export(_parse(ExportConfig, "export", arguments))
+
+
 def _report(arguments: Sequence[str]) -> None:
     from seemrl.report.command import ReportConfig, run_report
 
@@ -199,6 +206,7 @@ VERBS = {
     "demo": Verb("watch a run diverge, its forecast and its cure, in about 80 seconds", _demo),
     "train": Verb("train an offline agent on a file of transitions, with readings and forecasts", _train),
     "online": Verb("train SAC, EDAC, MSG or TD3 in an environment, on what it collects itself", _online),
+    "export": Verb("write the policy of a run as weights, StableHLO and ONNX, each compared with it", _export),
     "report": Verb("write one HTML page about one or several runs", _report),
     "data info": Verb("tell what a data set holds, and what in it makes critics diverge", _info),
     "data map": Verb("bring data larger than memory to the disk as arrays to train on", _map),

@@ -24,16 +24,28 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def write_directory_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a temporary directory beside ``path`` and rename it into place; ``path`` must not exist."""
+def write_directory_atomically(path: Path, write: Callable[[Path], object], *, replace: bool = False) -> None:
+    """Let ``write`` fill a temporary directory beside ``path`` and rename it into place.
+
+    ``path`` must not exist, or is to be replaced: then it goes once the new one is complete.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    outdated = path.with_name(f".{path.name}.{os.getpid()}.old")
     try:
         temporary.mkdir()
         write(temporary)
         for file in temporary.rglob("*"):
             flush_to_disk(file)
-        os.rename(temporary, path)
+        if replace and path.exists():
+            os.rename(path, outdated)
+        try:
+            os.rename(temporary, path)
+        except OSError:
+            if outdated.exists():
+                os.rename(outdated, path)
+            raise
         flush_to_disk(path.parent)
+        shutil.rmtree(outdated, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -80,6 +92,15 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
             raise InputError(f"{path}: line {number} is not a JSON object; remove that line")
         rows.append(row)
     return rows
+
+
+def drop_half_line(file: Path) -> None:
+    """Cut off what a killed process left of a last line, so that the next one begins on its own."""
+    if file.exists():
+        content = file.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            os.truncate(file, whole)
 
 
 def strict(value: Any) -> Any:

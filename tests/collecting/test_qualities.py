@@ -21,7 +21,7 @@ from seemrl.collecting.qualities import MEDIUM, collect_policy, collect_quality,
 from seemrl.collecting.rollouts import roll_out
 from seemrl.data.d4rl import load_d4rl, save_d4rl
 from seemrl.errors import InputError
-from seemrl.files import read_json_lines, write_json_lines
+from seemrl.files import read_json_lines, write_json, write_json_lines
 from seemrl.training.config import TrainConfig
 from seemrl.training.online import OnlineRun
 from seemrl.training.online_config import OnlineConfig
@@ -157,9 +157,21 @@ def test_a_run_on_logged_data_acts_as_it_is_evaluated(tmp_path):
     data = collect_policy(load_policy(tmp_path / "run"), 16, 0, tmp_path / "parts", None, ignore)
     np.testing.assert_allclose(data.actions, trained.act(data.observations), rtol=1e-4)
     assert (data.attributes["policy_agent"], data.attributes["policy_step"]) == ("td3_bc", 4)
+    (tmp_path / "data.hdf5").rename(tmp_path / "moved.hdf5")
+    again = collect_policy(load_policy(tmp_path / "run"), 16, 0, tmp_path / "parts", None, ignore)
+    assert again.fingerprint() == data.fingerprint()
+
+    described = json.loads((tmp_path / "run" / "config.json").read_text())
+    del described["observations"]  # as versions left it that did not keep them
+    write_json(tmp_path / "run" / "config.json", described)
+    with pytest.raises(InputError, match=r"data\.hdf5: no such file"):
+        load_policy(tmp_path / "run")
     save_d4rl(collect("Pendulum-v1", 60, 1), tmp_path / "data.hdf5")
     with pytest.raises(InputError, match=r"not the data that .* was trained on"):
         load_policy(tmp_path / "run")
+    (tmp_path / "moved.hdf5").replace(tmp_path / "data.hdf5")
+    old = collect_policy(load_policy(tmp_path / "run"), 16, 0, tmp_path / "parts", None, ignore)
+    assert old.fingerprint() == data.fingerprint()
 
 
 def test_rows_of_environments_in_turn_become_episodes():

@@ -9,7 +9,7 @@ import pytest
 from make_tiny import TINY
 
 import seemrl
-from seemrl.data import arrays
+from seemrl.data import arrays, completing
 from seemrl.data.mapped import map_d4rl, save_mapped
 from seemrl.errors import InputError
 from seemrl_process import EMBEDDED
@@ -22,6 +22,7 @@ D4RL = sorted(path.name for path in TINY.glob("d4rl*.hdf5"))
 def few_rows_in_a_block(monkeypatch):
     """So that tiny files have many blocks."""
     monkeypatch.setattr(arrays, "ROWS_IN_BLOCK", 4)
+    monkeypatch.setattr(completing, "ROWS_IN_CACHE", 4)
 
 
 @pytest.mark.parametrize("name", D4RL)

@@ -10,7 +10,8 @@ pytest.importorskip("d3rlpy")
 import d3rlpy
 import torch
 from d3rlpy.torch_utility import TorchMiniBatch
-from d3rlpy_learners import NAMES, config, dataset, fitted
+from d3rlpy_learners import NAMES, config, dataset, fit, fitted
+from in_place import check_in_place
 from td import gradients, td_loss
 
 import seemrl
@@ -183,3 +184,19 @@ def test_training_with_readings_is_bit_identical_to_training_without():
             [value.detach() for net in (algo.impl.q_function, algo.impl.policy) for value in net.parameters()]
         )
     assert all(torch.equal(*pair) for pair in zip(*weights, strict=True))
+
+
+@pytest.mark.parametrize("name", ["TD3PlusBC", "CQL", "DQN"])
+def test_normalisers_in_place_are_the_learners_own_and_come_out_again(name):
+    algo, data = fitted(name, steps=3)
+    parts, batch = integration.parts(algo), integration.batch(algo, data, rows=16)
+    inputs = [torch.as_tensor(batch.observations, dtype=torch.float32)]
+    inputs += [] if batch.discrete else [torch.as_tensor(batch.actions, dtype=torch.float32)]
+
+    def values():
+        return torch.stack([function(*inputs).q_value.detach() for function in algo.impl.modules.q_funcs])
+
+    check_in_place(
+        [parts.critic], [parts.optimizer], [parts.target_critic], values, lambda: fit(algo, data, 4), example=inputs
+    )
+    assert integration.parts(algo).measure(batch).finite

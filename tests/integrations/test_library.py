@@ -1,6 +1,8 @@
 """Versions and missing parts: errors that need no library."""
 
 import random
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +22,13 @@ def test_a_version_outside_the_tested_range_is_refused_in_one_line(distribution)
             check_version(distribution, strange)
         assert "by hand: seemrl.measure(critic, batch, policy" in str(refusal.value)
         assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("distribution", sorted(TESTED.keys() - {"pytorch-lightning"}))  # lightning under another name
+def test_the_extra_of_that_name_installs_the_tested_range(distribution):
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lowest, beyond = (".".join(map(str, numbers)) for numbers in TESTED[distribution])
+    assert project["optional-dependencies"][distribution] == [f"{distribution}>={lowest},<{beyond}"]
 
 
 def test_a_library_that_is_not_installed_is_named_with_the_line_that_installs_it(monkeypatch):

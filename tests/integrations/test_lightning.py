@@ -18,6 +18,7 @@ pytest.importorskip("lightning")
 import lightning.pytorch as library
 import numpy as np
 import torch
+from in_place import check_in_place
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 import seemrl
@@ -272,3 +273,17 @@ from seemrl.integrations.lightning import MonitorCallback
 assert issubclass(MonitorCallback, pytorch_lightning.Callback) and "lightning.pytorch" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
+
+
+def test_normalisers_in_place_are_the_modules_own_and_come_out_again():
+    made, data = module(), example.transitions()
+    inputs = [column[:16] for column in data.tensors[:2]]
+    optimizers = made.configure_optimizers()
+    made.configure_optimizers = lambda: optimizers  # kept, so that the normalisers' parameters are in it
+    check_in_place(
+        [made.critic],
+        [optimizers[0]],
+        [made.critic_target],
+        lambda: made.critic(*inputs).detach(),
+        lambda: fitted(model=made),
+    )

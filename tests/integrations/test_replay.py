@@ -10,7 +10,7 @@ import torch
 
 import seemrl
 from seemrl.integrations.parts import Parts
-from seemrl.integrations.replay import ROWS, drift, monitor_of_replay
+from seemrl.integrations.replay import ROWS, Growing, drift, monitor_of_replay
 
 
 def rows(seed=0, count=200, discrete=False, **columns):
@@ -72,6 +72,32 @@ def parts(discrete):
     return Parts(critic, policy, 0.9, None, None)
 
 
+def at_rest() -> None:
+    return None
+
+
+def test_a_replay_that_has_grown_has_a_drift_from_then_on():
+    written, drawn = [0], []
+    present = Growing(lambda: written[0], lambda count: drawn.append(count) or rows(1))
+    monitor = monitor_of_replay(
+        parts(False), rows, {"loggers": [heard := Heard()], "extra_numbers": lambda: {"mine": 2.0}}, present
+    )
+    for step, count in enumerate([0, 5, 5, 0], start=1):  # a full ring may stand where it stood
+        written[0] = count
+        monitor.read(step)
+    drifts = [numbers.get("critic/replay_drift") for numbers in heard.rows]
+    assert drifts == [None, *[drift(rows(), rows(1))] * 3] and drawn == [1000] * 3
+    assert all(numbers["critic/mine"] == 2 for numbers in heard.rows)
+
+
+class Heard:
+    def __init__(self):
+        self.rows = []
+
+    def log(self, step, numbers):
+        self.rows.append(dict(numbers))
+
+
 @pytest.mark.parametrize("discrete", [False, True])
 def test_rows_are_drawn_once_for_a_log(discrete, tmp_path):
     found, drawn = parts(discrete), []
@@ -80,11 +106,11 @@ def test_rows_are_drawn_once_for_a_log(discrete, tmp_path):
         drawn.append(rows(len(drawn), 16, discrete))
         return drawn[-1]
 
-    first, again = (monitor_of_replay(found, draw, {"directory": tmp_path / "log"}) for _ in range(2))
+    first, again = (monitor_of_replay(found, draw, {"directory": tmp_path / "log"}, at_rest) for _ in range(2))
     assert len(drawn) == 1 and again.batch.discrete is discrete
     for column in ("observations", "actions", "rewards", "next_observations", "terminals"):
         assert np.array_equal(getattr(first.batch, column), getattr(again.batch, column))
-    monitor_of_replay(found, draw, {})
+    monitor_of_replay(found, draw, {}, at_rest)
     assert len(drawn) == 2
 
 
@@ -93,12 +119,12 @@ def test_damaged_rows_and_a_place_that_is_not_a_log_are_refused_and_nothing_is_l
     (tmp_path / "log").mkdir()
     (tmp_path / "log" / ROWS).write_bytes(b"\x08\0\0\0\0\0\0\0broken")
     with pytest.raises(seemrl.InputError, match=r"rows.safetensors: the rows kept there cannot be read"):
-        monitor_of_replay(found, lambda: rows(), {"directory": tmp_path / "log"})
+        monitor_of_replay(found, lambda: rows(), {"directory": tmp_path / "log"}, at_rest)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_text("{}")
     with pytest.raises(seemrl.InputError, match="not a monitor's"):
-        monitor_of_replay(found, lambda: rows(), {"directory": str(tmp_path / "run")})
+        monitor_of_replay(found, lambda: rows(), {"directory": str(tmp_path / "run")}, at_rest)
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["config.json"]
     (tmp_path / "file").write_text("")
     with pytest.raises(seemrl.InputError, match="cannot be written"):
-        monitor_of_replay(found, lambda: rows(), {"directory": Path(tmp_path / "file")})
+        monitor_of_replay(found, lambda: rows(), {"directory": Path(tmp_path / "file")}, at_rest)

@@ -11,6 +11,7 @@ pytest.importorskip("stable_baselines3")
 
 import stable_baselines3
 import torch
+from in_place import check_in_place
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 from stable_baselines3_models import NAMES, collected, environment, trained
@@ -101,6 +102,27 @@ def test_normalisers_in_place_leave_a_model_that_trains(name):
     before = [value.detach().clone() for value in norms]
     model.learn(60, reset_num_timesteps=False)
     assert norms and not any(torch.equal(*pair) for pair in zip(before, norms, strict=True))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_normalisers_in_place_come_out_again(name):
+    model = trained(name)
+    parts, batch = integration.parts(model), integration.batch(model, rows=16)
+    inputs = [torch.as_tensor(batch.observations, dtype=torch.float32)]
+    inputs += [] if batch.discrete else [torch.as_tensor(batch.actions, dtype=torch.float32)]
+
+    def values():
+        answer = model.q_net(*inputs) if name == "DQN" else torch.stack(model.critic(*inputs))
+        return answer.detach().clone()
+
+    networks, targets = list(parts.critic.networks), list(parts.target_critic.networks)
+    check_in_place(
+        networks,
+        [parts.optimizer] * len(networks),
+        targets,
+        values,
+        lambda: model.learn(60, reset_num_timesteps=False),
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)

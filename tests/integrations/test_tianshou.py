@@ -2,6 +2,7 @@
 
 # pyright: reportMissingImports=false, reportOptionalMemberAccess=false
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ pytest.importorskip("tianshou")
 
 import gymnasium
 import torch
+from in_place import check_in_place
 from td import gradients, td_loss
 from tianshou import algorithm as algorithms
 from tianshou.algorithm.modelfree.qrdqn import QRDQNPolicy
@@ -23,7 +25,9 @@ from tianshou.utils.torch_utils import policy_within_training_step
 from tianshou_algorithms import NAMES, adam, buffer, made, sgd, trained, update
 
 import seemrl
+from seemrl.files import read_json_lines
 from seemrl.integrations import tianshou as integration
+from seemrl.integrations.replay import drift
 
 CQL_PLAIN = {"cql_weight": 0.0, "with_lagrange": False, "calibrated": False, "max_grad_norm": 1e9}
 SETTINGS = [
@@ -153,6 +157,24 @@ def test_what_has_another_target_is_refused_in_one_line():
         integration.batch(made("TD3"), ReplayBuffer(size=5))
 
 
+@pytest.mark.parametrize("name", ["TD3BC", "CQL", "DQN"])
+def test_normalisers_in_place_are_the_algorithms_own_and_come_out_again(name):
+    algorithm, held = trained(name, times=3)
+    parts, batch = integration.parts(algorithm), integration.batch(algorithm, held, rows=16)
+    inputs = [torch.as_tensor(batch.observations, dtype=torch.float32)]
+    inputs += [] if batch.discrete else [torch.as_tensor(batch.actions, dtype=torch.float32)]
+
+    def values():
+        answer = algorithm.policy.model(*inputs)[0] if name == "DQN" else algorithm.critic(*inputs)
+        return answer.detach().clone()
+
+    optimizers = parts.optimizer if isinstance(parts.optimizer, list) else [parts.optimizer]
+    check_in_place(
+        parts.critic.networks, optimizers, parts.target_critic.networks, values, lambda: update(algorithm, held, 4)
+    )
+    assert integration.parts(algorithm).measure(batch).finite
+
+
 # ------------------------------------------------------------------------------------------------------ the callback
 
 
@@ -192,7 +214,16 @@ def test_an_offline_training_with_the_callback_is_the_same_bit_for_bit(name):
     assert numbers(watch.monitor.history[-1]) == numbers(by_hand)
 
 
-def online(watched):
+def test_data_at_rest_have_no_drift(tmp_path):
+    _, held, watch = offline("TD3BC", watched=True, rows=16, every=10, directory=tmp_path / "log")
+    rows = read_json_lines(tmp_path / "log/readings.jsonl")
+    assert len(rows) == 3 and not any("replay_drift" in row for row in rows)
+    held.add(held[0])
+    watch.monitor.read(31)
+    assert read_json_lines(tmp_path / "log/readings.jsonl")[-1]["replay_drift"] > 0
+
+
+def online(watched, **options):
     """SAC gathers and learns on Pendulum in Tianshou's off-policy trainer."""
     algorithm = made("SAC", observation=3, actions=1)
     torch.manual_seed(0)
@@ -213,7 +244,7 @@ def online(watched):
         verbose=False,
         show_progress=False,
     )
-    watch = integration.MonitorCallback(algorithm, held, rows=16, every=10, time_share=None)
+    watch = integration.MonitorCallback(algorithm, held, rows=16, every=10, time_share=None, **options)
     if watched:
         with watch:
             algorithm.run_training(params)
@@ -222,12 +253,16 @@ def online(watched):
     return algorithm, watch
 
 
-def test_an_online_training_with_the_callback_is_the_same_bit_for_bit():
+def test_an_online_training_with_the_callback_is_the_same_bit_for_bit_and_its_drift_is_logged(tmp_path):
     plain, _ = online(watched=False)
-    algorithm, watch = online(watched=True)
+    algorithm, watch = online(watched=True, directory=tmp_path / "log")
     assert all(torch.equal(*pair) for pair in zip(plain.parameters(), algorithm.parameters(), strict=True))
     assert [reading.step for reading in watch.monitor.history] == list(range(10, watch.updates + 1, 10))
     assert watch.updates == 50
+    rows = read_json_lines(tmp_path / "log/readings.jsonl")
+    assert all(0 < row["replay_drift"] < math.inf for row in rows)
+    last = integration.batch(algorithm, watch._buffer, 1000)  # nothing was gathered after the last reading
+    assert rows[-1]["replay_drift"] == drift(watch.monitor.batch, last)
 
 
 DIVERGING: dict[str, Any] = {"tau": 1.0, "update_actor_freq": 1, "alpha": 1e6}

@@ -15,7 +15,19 @@ from td import gradients, td_loss
 from tensordict import TensorDict
 from torchrl import objectives
 from torchrl.data import LazyTensorStorage, TensorDictReplayBuffer
-from torchrl_losses import DISCRETE, NAMES, actor, critic, learner, loss_of, random_actor, several_inputs, transitions
+from torchrl_losses import (
+    DISCRETE,
+    NAMES,
+    Learner,
+    actor,
+    buffer,
+    critic,
+    learner,
+    loss_of,
+    random_actor,
+    several_inputs,
+    transitions,
+)
 
 import seemrl
 from seemrl.instrument.kernels import open_critic
@@ -229,6 +241,31 @@ def test_a_buffer_gives_rows_with_its_transforms():
     loss_module = loss_of("TD3")
     plain = integration.batch(loss_module, transitions("TD3"), rows=40)
     np.testing.assert_allclose(integration.batch(loss_module, held, rows=40).rewards, plain.rewards / 2)
+
+
+def test_a_network_normalised_before_its_loss_is_made_is_trained_and_read():
+    network = critic()
+    plain = critic()
+    plain.load_state_dict(network.state_dict())
+    seemrl.stabilize(network.module, in_place=True)
+    seemrl.unstabilize(network.module)
+    inputs = torch.randn(8, 11), torch.randn(8, 3)
+    assert torch.equal(network(*inputs), plain(*inputs))
+    seemrl.stabilize(network.module, in_place=True)
+
+    loss_module = objectives.TD3BCLoss(actor(), network, bounds=(-1.0, 1.0), loss_function="l2")
+    loss_module.make_value_estimator(gamma=0.99)
+    updater = objectives.SoftUpdate(loss_module, tau=0.05)
+    made = Learner(loss_module, updater, torch.optim.Adam(loss_module.parameters(), lr=1e-2), buffer("TD3BC"))
+    norms = {name: value for name, value in loss_module.named_parameters() if "normaliser" in name}
+    begun = {name: value.detach().clone() for name, value in norms.items()}
+    for _ in range(3):
+        made.update()
+    assert norms and not any(torch.equal(begun[name], norms[name]) for name in norms if "target" not in name)
+    parts = integration.parts(loss_module, optimizer=made.optimizer, target_updater=updater)
+    batch = integration.batch(loss_module, made.data, rows=16)
+    reading = parts.measure(batch)
+    assert reading.finite and reading.rate is not None and reading.by_sample == ()
 
 
 def test_what_has_another_target_is_refused_in_one_line():

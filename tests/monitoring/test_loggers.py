@@ -35,6 +35,21 @@ def test_each_logger_has_every_reading_at_once(tmp_path, caplog):
     assert [f"step {step}  seem" in caplog.text for step in steps] == [True] * 3
 
 
+def test_a_table_takes_numbers_of_ones_own_and_is_continued_after_a_kill(tmp_path):
+    file = tmp_path / "log.csv"
+    logger = CSVLogger(file)
+    logger.log(1, {"critic/q_mean": 1.5})
+    logger.log(2, {"critic/q_mean": 2.5, "critic/replay_drift": 0.25})
+    with file.open("a") as table:
+        table.write("3,0.1,0.")
+    CSVLogger(file).log(3, {"critic/replay_drift": 0.5})
+    with file.open(newline="") as table:
+        rows = list(csv.DictReader(table))
+    assert [row["step"] for row in rows] == ["1", "2", "3"]
+    assert [row["critic/replay_drift"] for row in rows] == ["", "0.25", "0.5"]
+    assert [row["critic/q_mean"] for row in rows] == ["1.5", "2.5", ""]
+
+
 @pytest.mark.parametrize("writer", [tensorboardX.SummaryWriter, torch.utils.tensorboard.SummaryWriter])
 def test_a_writer_that_is_there_gets_the_numbers_and_stays_open(tmp_path, writer):
     theirs = writer(str(tmp_path))

@@ -148,7 +148,7 @@ def test_raw_observations_are_standardised_for_the_actor_exactly_as_for_its_trai
         mean, deviation = whole.mean(axis=0).astype(np.float32), (whole.std(axis=0) + 1e-3).astype(np.float32)
         seen = (raw - mean) / deviation
         assert np.abs(seen).max() < 30 < np.abs(raw / deviation).max()
-    np.testing.assert_array_equal(run._transitions.observations[:50], seen)
+    np.testing.assert_array_equal(run.transitions(slice(50)).observations, seen)
     np.testing.assert_allclose(run.act(raw), run.agent.actor(jnp.asarray(seen)), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(run.act(raw.astype(np.float64)), run.act(raw), rtol=1e-4, atol=1e-6)  # as MuJoCo's are
 

@@ -104,6 +104,34 @@ class DiffusionQL(Agent):
         q = jnp.min(self.target_critic(repeated, actions), axis=0).reshape(-1, self.evaluation_actions)
         return chosen(actions, jax.random.categorical(choice_key, q))
 
+    def evaluation_noise(
+        self, observations: Float[Array, "batch observation"]
+    ) -> tuple[Float[Array, "batch candidates draws action"], Float[Array, "batch candidates"]]:
+        """What is random in `act` at these observations: standard normal numbers and standard Gumbel ones."""
+        sample_key, choice_key = jax.random.split(key_of_observations(self.key, observations))
+        count, candidates = len(observations), self.evaluation_actions
+        noise = self.policy.noise(count * candidates, sample_key)
+        gumbel = jax.random.gumbel(choice_key, (count, candidates))
+        return noise.reshape(count, candidates, *noise.shape[1:]), gumbel
+
+    def act_from(
+        self,
+        observations: Float[Array, "batch observation"],
+        noise: Float[Array, "batch candidates draws action"],
+        gumbel: Float[Array, "batch candidates"],
+    ) -> tuple[Float[Array, "batch action"], Float[Array, "batch candidates"]]:
+        """`act` with its random numbers given, and the candidates' scores: the action of the highest is taken.
+
+        With zeros for ``gumbel`` that is the candidate of the highest value.
+        """
+        candidates = noise.shape[1]
+        repeated = jnp.repeat(observations, candidates, axis=0)
+        actions = self.policy.sample_from(repeated, noise.reshape(-1, *noise.shape[2:]))
+        q = jnp.min(self.target_critic(repeated, actions), axis=0).reshape(-1, candidates)
+        scores = q + gumbel
+        best = jax.nn.one_hot(jnp.argmax(scores, axis=1), candidates)
+        return jnp.sum(best[:, :, None] * actions.reshape(-1, candidates, actions.shape[-1]), axis=1), scores
+
     def measured(self) -> Measured:
         """Both heads against the smaller target head."""
         return against_smallest_target(self)

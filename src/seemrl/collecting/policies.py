@@ -13,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seemrl.agents.registry import create_agent
-from seemrl.data.loading import load
 from seemrl.errors import InputError
-from seemrl.training.checkpoint import arrays_digest, load_arrays, load_newest
+from seemrl.training.checkpoint import arrays_digest, load_arrays
 from seemrl.training.config import TrainConfig
-from seemrl.training.evaluation import ActionBox, action_box, make_environment
+from seemrl.training.evaluation import ActionBox
 from seemrl.training.loop import act
 from seemrl.training.online import policy_file
 from seemrl.training.online_config import OnlineConfig
 from seemrl.training.run_directory import stored_description, stored_settings
+from seemrl.training.trained import spaces_of, standardisation, trained_learner
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def online_policy(run: Path, step: int) -> Policy:
         InputError: it did not keep one of that step, or it is damaged.
     """
     config = stored_settings(run, OnlineConfig)
-    box, size = _spaces(config.environment)
+    box, size = spaces_of(config.environment)
     agent = create_agent(config.hyperparameters, size, box.low, box.high, config.seed)
     agent = agent.replace(actor=load_arrays(policy_file(run, step), agent.actor))
     return _policy(agent, config, config.environment, box, step, _explore)
@@ -92,27 +92,15 @@ def _trained_policy(run: Path) -> Policy:
         raise InputError(f"{run}: trained without an environment (--env), so there is none to collect in")
     if config.hyperparameters.discrete:
         raise InputError(f"{run}: its actions are discrete; give a run whose actions are continuous")
-    box, size = _spaces(environment)
+    box, size = spaces_of(environment)
     agent = create_agent(config.hyperparameters, size, box.low, box.high, config.seed)
-    damaged: list[str] = []
-    found = load_newest(run / "checkpoints", agent, damaged.append)
-    if found is None:
-        raise InputError(f"{run}: " + (damaged[-1] if damaged else "no checkpoint yet; train on until its first"))
-    agent, step = found
-    mean, deviation = _statistics(run, config, described) if config.normalize_observations else (0.0, 1.0)
+    agent, step = trained_learner(run, agent)
+    shift, scale = standardisation(run, config, described)
 
     def evaluated(agent: Any, observations: jax.Array, key: jax.Array) -> jax.Array:
-        return act(agent, (observations - mean) / deviation)
+        return act(agent, (observations - shift) / scale)
 
     return _policy(agent, config, environment, box, step, evaluated)
-
-
-def _statistics(run: Path, config: TrainConfig, described: dict[str, Any]) -> tuple[Any, Any]:
-    """Mean and deviation of the observations that the run was trained on, from its data file."""
-    data = load(config.data).subset(config.data_percent, config.subset_of, config.subset_seed)
-    if data.fingerprint() != described["data"].get("fingerprint"):
-        raise InputError(f"{config.data}: not the data that {run} was trained on, whose mean and deviation it needs")
-    return data.observation_statistics()
 
 
 def _policy(
@@ -137,15 +125,6 @@ def _policy(
             "policy_settings": json.dumps(settings, sort_keys=True),
         },
     )
-
-
-def _spaces(name: str) -> tuple[ActionBox, int]:
-    """Bounds of the actions, and numbers in an observation."""
-    environment = make_environment(name)
-    try:
-        return action_box(environment, name), environment.observation_space.shape[0]
-    finally:
-        environment.close()
 
 
 def _step_of(path: Path) -> int:

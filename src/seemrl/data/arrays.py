@@ -64,8 +64,9 @@ def check_shapes(source: object, shapes: Mapping[str, tuple[int, ...]], *, discr
         raise refusal(source, f"next_observations: shape {following} but observations has {expected}; make them equal")
 
 
-def blocks(rows: int, size: int = ROWS_IN_BLOCK) -> Iterator[slice]:
-    """All rows, a block of this size at a time."""
+def blocks(rows: int, size: int | None = None) -> Iterator[slice]:
+    """All rows, a block of this size (else `ROWS_IN_BLOCK`) at a time."""
+    size = ROWS_IN_BLOCK if size is None else size
     return (slice(start, min(start + size, rows)) for start in range(0, rows, size))
 
 

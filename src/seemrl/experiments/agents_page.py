@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from seemrl.errors import InputError
 from seemrl.experiments.agents import CLONING, Compared
 from seemrl.experiments.results import Results, Table, hidden_layers, marks, told
-from seemrl.report.canvas import Figure, figure, level
-from seemrl.report.palette import run_colour, run_symbol
+from seemrl.report.canvas import Figure, figure
+from seemrl.report.palette import NEUTRAL, run_colour, run_symbol
 from seemrl.training.scores import Aggregate, aggregate, summed_gain
 
 _CAPTION = (
     "Interquartile mean over seeds of the return, mean of the last ten evaluations, with its 95% interval (none for a "
-    "single run). The dotted line is the policy that gathered the data."
+    "single run). The grey dashes are at the return of the policy that gathered the data."
 )
 
 
@@ -100,6 +100,7 @@ def _chart(found: Sequence[Compared]) -> Figure:
     ]
     behaviour, agents = found[0].behaviour, [item.arm.agent for item in found]
     if behaviour is not None and math.isfinite(behaviour):
-        traces.append(level("behaviour", behaviour, (0, 1), "dot", x=[agents[0], agents[-1]]))
+        dash = {"symbol": "line-ew", "size": 60, "line": {"color": NEUTRAL, "width": 2}}
+        traces.append(marks("behaviour", agents, [Aggregate(behaviour, None)] * len(agents), dash))
     axis = {"type": "category", "automargin": True}
     return figure(traces, {"title": {"text": "return"}}, xaxis=axis, hovermode="closest", showlegend=False)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from seemrl.errors import InputError
+from seemrl.instrument.batch import Batch
 from seemrl.integrations.library import load
-from seemrl.integrations.replay import drift, monitor_of_replay
+from seemrl.integrations.replay import PRESENT_ROWS, monitor_of_replay
 from seemrl.integrations.stable_baselines3 import batch, parts
 from seemrl.monitoring.loggers import LoggersAtHand
 from seemrl.monitoring.monitor import Monitor
@@ -18,8 +19,6 @@ from seemrl.monitoring.monitor import Monitor
 load("stable-baselines3", "stable_baselines3")
 
 from stable_baselines3.common.callbacks import BaseCallback  # noqa: E402
-
-_PRESENT_ROWS = 1000  # of the replay, for its drift
 
 
 class MonitorCallback(BaseCallback):
@@ -92,14 +91,13 @@ class MonitorCallback(BaseCallback):
         directory, given = self._options.get("directory"), self._options.get("loggers")
         usual = (LoggersAtHand(None if directory is None else Path(directory)),)
         loggers = usual if given is None else tuple(given)
-        options = self._options | {"loggers": (*loggers, _ModelLogger(self)), "extra_numbers": self._drift}
+        options = self._options | {"loggers": (*loggers, _ModelLogger(self))}
         if found.discount < 1 and "reward_bound" not in options:
             options["reward_bound"] = _largest_reward(self.model) / (1 - found.discount)
-        return monitor_of_replay(found, lambda: batch(self.model, self._rows, self._seed), options)
+        return monitor_of_replay(found, lambda: self._draw(self._rows), options, lambda: self._draw(PRESENT_ROWS))
 
-    def _drift(self) -> dict[str, float]:
-        assert self.monitor is not None
-        return {"replay_drift": drift(self.monitor.batch, batch(self.model, _PRESENT_ROWS, self._seed))}
+    def _draw(self, rows: int) -> Batch:
+        return batch(self.model, rows, self._seed)
 
 
 class _ModelLogger:

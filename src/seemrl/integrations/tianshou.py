@@ -14,7 +14,7 @@ from seemrl.errors import InputError
 from seemrl.instrument.batch import Batch
 from seemrl.integrations.library import attribute, load, unsupported
 from seemrl.integrations.parts import CONSERVATIVE, ENTROPY, Parts, huber
-from seemrl.integrations.replay import monitor_of_replay
+from seemrl.integrations.replay import Growing, monitor_of_replay
 from seemrl.monitoring.monitor import Monitor
 from seemrl.monitoring.randomness import own_randomness
 
@@ -105,7 +105,8 @@ class MonitorCallback:
             algorithm.run_training(params)
 
     In a loop of your own, call it yourself after each update. Under a rollback the algorithm and its optimizers return
-    to their snapshot.
+    to their snapshot. Where the buffer has changed since this was made, how far it has moved from the rows is logged
+    with each reading as ``replay_drift`` (see `seemrl.integrations.replay.drift`).
 
     Args:
         algorithm: as for `parts`.
@@ -125,6 +126,7 @@ class MonitorCallback:
         self.updates = 0
         self._algorithm, self._buffer, self._rows, self._seed = algorithm, buffer, rows, seed
         self._options = {"snapshots": {"algorithm": algorithm}} | options
+        self._present = Growing(lambda: (len(buffer), *np.atleast_1d(buffer.last_index)), self._draw)
 
     def __call__(self) -> None:
         """Say that an update was made.
@@ -134,12 +136,14 @@ class MonitorCallback:
             DivergingError: the critic is diverging and ``on_diverging`` is "stop".
         """
         if self.monitor is None:
-            self.monitor = monitor_of_replay(parts(self._algorithm), self._draw, self._options)
+            self.monitor = monitor_of_replay(
+                parts(self._algorithm), lambda: self._draw(self._rows), self._options, self._present
+            )
         self.updates += 1
         self.monitor.update(self.updates)
 
-    def _draw(self) -> Batch:
-        return batch(self._algorithm, self._buffer, self._rows, self._seed)
+    def _draw(self, rows: int) -> Batch:
+        return batch(self._algorithm, self._buffer, rows, self._seed)
 
     def __enter__(self) -> "MonitorCallback":
         """Listen to the algorithm's updates.

@@ -4,7 +4,7 @@ A loss module knows neither its optimizer nor its target updater, so both are ha
 those of `torchrl.objectives`, which the tests compare with.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -15,7 +15,7 @@ from seemrl.errors import InputError
 from seemrl.instrument.batch import Batch
 from seemrl.integrations.library import BY_HAND, load, unsupported, without_excitation
 from seemrl.integrations.parts import CONSERVATIVE, ENTROPY, HUBER, Parts
-from seemrl.integrations.replay import monitor_of_replay
+from seemrl.integrations.replay import Growing, monitor_of_replay
 from seemrl.integrations.torchrl_batch import batch
 from seemrl.integrations.torchrl_critic import LIBRARY, Heads, critic_of, entries, network_name
 from seemrl.monitoring.monitor import Monitor
@@ -83,7 +83,8 @@ class MonitorHook:
     It begins at the first call. ``MonitorHook(...).register(trainer)`` has the trainer call it after each of its
     optimization steps, once the target is updated where that was registered before, and saves its count with the
     trainer; in a loop of your own, call it yourself after the critic's step. Under a rollback the whole loss module,
-    the optimizer and the updater return to their snapshot.
+    all optimizers and the updater return to their snapshot. Where a replay has grown since this was made, how far it
+    has moved from the rows is logged with each reading as ``replay_drift`` (see `seemrl.integrations.replay.drift`).
 
     Args:
         loss_module: as for `parts`, and so are ``optimizer``, ``target_updater`` and ``target_period``.
@@ -91,6 +92,8 @@ class MonitorHook:
         optimizer: the one that owns the critic's parameters.
         target_updater: of the loss module.
         target_period: critic updates from one ``step`` of the updater to the next.
+        other_optimizers: of the actor and whatever else is trained, which a rollback returns too; those of a trainer
+            are found by `register`.
         rows: transitions to read on; all, where there are fewer.
         seed: the same seed, the same rows.
         options: of `seemrl.Monitor`, over those found in the loss module.
@@ -108,6 +111,7 @@ class MonitorHook:
         optimizer: Any,
         target_updater: Any = None,
         target_period: int = 1,
+        other_optimizers: Sequence[Any] = (),
         rows: int = 128,
         seed: int = 0,
         **options: Any,
@@ -116,9 +120,8 @@ class MonitorHook:
         self.updates = 0
         self._loss_module, self._data, self._rows, self._seed = loss_module, data, rows, seed
         self._update = {"optimizer": optimizer, "target_updater": target_updater, "target_period": target_period}
-        trained = {"loss_module": loss_module, "optimizer": optimizer, "target_updater": target_updater}
-        kept = {name: part for name, part in trained.items() if part is not None}
-        self._options = {"snapshots": kept} | options
+        self._others, self._options = list(other_optimizers), options
+        self._present = Growing(lambda: _written(data), self._draw)
 
     def __call__(self, *_: Any) -> None:
         """Say that an update was made.
@@ -129,15 +132,31 @@ class MonitorHook:
         """
         if self.monitor is None:
             found = parts(self._loss_module, **self._update)
-            self.monitor = monitor_of_replay(found, self._draw, self._options)
+            options = {"snapshots": self._trained()} | self._options
+            self.monitor = monitor_of_replay(found, lambda: self._draw(self._rows), options, self._present)
         self.updates += 1
         self.monitor.update(self.updates)
 
-    def _draw(self) -> Batch:
-        return batch(self._loss_module, self._data, self._rows, self._seed)
+    def _draw(self, rows: int) -> Batch:
+        return batch(self._loss_module, self._data, rows, self._seed)
+
+    def _trained(self) -> dict[str, Any]:
+        """What training changes, each once."""
+        of_critic: Any = self._update["optimizer"]
+        named = of_critic if isinstance(of_critic, list) else [of_critic]
+        optimizers = {id(one): one for one in [*named, *self._others] if one is not None}
+        parts = {"loss_module": self._loss_module, "target_updater": self._update["target_updater"]}
+        parts |= {f"optimizer {place}": one for place, one in enumerate(optimizers.values())}
+        return {name: part for name, part in parts.items() if part is not None}
 
     def register(self, trainer: Any, name: str = "seemrl") -> None:
-        """Have a trainer call it after each optimization step, and save its count under this name."""
+        """Have a trainer call it after each optimization step, and save its count under this name.
+
+        A rollback then returns all of the trainer's optimizers: its own, and those of its stepper and its hooks.
+        """
+        owners = [trainer, getattr(trainer, "optimization_stepper", None), *getattr(trainer, "_modules", {}).values()]
+        held = [value for owner in owners if hasattr(owner, "__dict__") for value in vars(owner).values()]
+        self._others += [value for value in held if isinstance(value, torch.optim.Optimizer)]
         trainer.register_op("post_optim", self)
         trainer.register_module(name, self)
 
@@ -148,6 +167,11 @@ class MonitorHook:
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """Go on from a count."""
         self.updates = int(state_dict["updates"])
+
+
+def _written(data: Any) -> int:
+    """Transitions ever put into a buffer; 0 before it is initialised, and for a tensordict."""
+    return int(data.write_count) if getattr(data, "initialized", True) and hasattr(data, "write_count") else 0
 
 
 # ---------------------------------------------------------------------------------------------------- critic and target

@@ -57,9 +57,9 @@ def _register() -> None:
     _registered = True
 
 
-def _heard(event: str, duration: float, **_: Any) -> None:
+def _heard(event: str, duration_secs: float, **kwargs: Any) -> None:
     """JAX says it at the end of what took so long."""
     if event.startswith(_EVENTS):
         end = time.perf_counter()
         for found in _open:
-            found.spans.append((end - duration, end))
+            found.spans.append((end - duration_secs, end))

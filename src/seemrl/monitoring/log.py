@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from importlib.metadata import version
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from seemrl.errors import InputError
-from seemrl.files import append_json_line, hold, read_json_lines, write_json, write_json_lines
+from seemrl.files import append_json_line, drop_half_line, hold, read_json_lines, write_json, write_json_lines
 from seemrl.instrument.batch import Batch
 from seemrl.instrument.forecast.advice import Advice
 from seemrl.instrument.forecast.remedy import Remedy
@@ -75,8 +74,8 @@ class MonitorLog:
             directory.mkdir(parents=True, exist_ok=True)
             _check_ours(directory, described)
             _hold(directory)
-            _drop_half_line(directory / READINGS)
-            _drop_half_line(directory / ROLLBACKS)
+            drop_half_line(directory / READINGS)
+            drop_half_line(directory / ROLLBACKS)
             self.rows = read_json_lines(directory / READINGS)
             self.readings = _readings(directory / READINGS, self.rows)
             self.rollbacks = [
@@ -174,15 +173,6 @@ def _readings(file: Path, rows: Sequence[dict[str, Any]]) -> list[Reading]:
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{file}: line {line} is not a reading ({error}); remove that line") from None
     return readings
-
-
-def _drop_half_line(file: Path) -> None:
-    """Cut off what a killed process left of a last line, so that the next one begins on its own."""
-    if file.exists():
-        content = file.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            os.truncate(file, whole)
 
 
 def _hold(directory: Path) -> None:

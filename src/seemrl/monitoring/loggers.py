@@ -6,10 +6,12 @@ import sys
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 from typing import Any, Protocol, get_args, runtime_checkable
 
 from seemrl.errors import InputError, MissingPartError
+from seemrl.files import drop_half_line, write_atomically
 from seemrl.instrument.forecast.outlook import Forecast
 from seemrl.instrument.forecast.verdict import Verdict
 from seemrl.instrument.reading import Reading
@@ -159,7 +161,9 @@ class MLflowLogger:
 
 
 class CSVLogger:
-    """One row a reading in a CSV file, appended to if it is there.
+    """One row a reading in a CSV file, appended to if it is there; a number that no row had before gets a column.
+
+    What a killed process left of a last row is cut off.
 
     Args:
         path: the file.
@@ -174,12 +178,29 @@ class CSVLogger:
 
     def log(self, step: int, numbers: Mapping[str, float]) -> None:
         """Append a row; unknown numbers are left empty."""
-        begins = not self._path.exists() or self._path.stat().st_size == 0
-        with self._path.open("a", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, self._COLUMNS, extrasaction="ignore")
-            if begins:
-                writer.writeheader()
-            writer.writerow({"step": step, **numbers})
+        drop_half_line(self._path)
+        row, columns = {"step": step, **numbers}, self._header()
+        if columns and row.keys() <= set(columns):
+            with self._path.open("a", encoding="utf-8", newline="") as file:
+                csv.DictWriter(file, columns).writerow(row)
+            return
+        text, rows = StringIO(newline=""), self._rows()
+        writer = csv.DictWriter(text, list(dict.fromkeys([*(columns or self._COLUMNS), *row])))
+        writer.writeheader()
+        writer.writerows([*rows, row])
+        write_atomically(self._path, lambda temporary: temporary.write_bytes(text.getvalue().encode()))
+
+    def _header(self) -> list[str]:
+        if not self._path.exists():
+            return []
+        with self._path.open(encoding="utf-8", newline="") as file:
+            return next(csv.reader(file), [])
+
+    def _rows(self) -> list[dict[str, Any]]:
+        if not self._path.exists():
+            return []
+        with self._path.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
 
 
 class TextLogger:

@@ -132,10 +132,33 @@ class DiffusionPolicy(eqx.Module):
         start_key, key = jax.random.split(key)
         noise = jax.random.normal(start_key, (len(observations), len(self.low)))
         if self.sampler == "ancestral":
-            return from_units(self._ancestral(observations, noise, key), self.low, self.high)
-        chosen = np.round(np.linspace(self.levels, 0, self.solver_steps + 1)).astype(int)
-        denoise: Denoise = lambda noisy, number: self._denoise(noisy, jnp.asarray(chosen[number]), observations)  # noqa: E731
-        actions = follow_probability_flow(denoise, noise, chosen / self.levels, self.solver_order)
+            keys = jax.random.split(key, self.levels)
+            actions = self._ancestral(observations, noise, keys, lambda key: jax.random.normal(key, noise.shape))
+        else:
+            actions = self._along_flow(observations, noise)
+        return from_units(actions, self.low, self.high)
+
+    @property
+    def draws(self) -> int:
+        """Standard normal numbers that one dimension of an action is made of."""
+        return self.levels if self.sampler == "ancestral" else 1
+
+    def noise(self, count: int, key: PRNGKeyArray) -> Float[Array, "count draws action"]:
+        """The standard normal numbers that `sample` makes ``count`` actions of by this key."""
+        start_key, key = jax.random.split(key)
+        keys = (start_key, *jax.random.split(key, self.levels)[: self.draws - 1])
+        return jnp.stack([jax.random.normal(each, (count, len(self.low))) for each in keys], axis=1)
+
+    def sample_from(
+        self, observations: Float[Array, "batch observation"], noise: Float[Array, "batch draws action"]
+    ) -> Float[Array, "batch action"]:
+        """`sample` with its noise given; what the last step of "ancestral" draws is multiplied by 0 and left out."""
+        start = noise[:, 0]
+        if self.sampler == "ancestral":
+            later = jnp.concatenate([noise[:, 1:], jnp.zeros_like(noise[:, :1])], axis=1)
+            actions = self._ancestral(observations, start, jnp.swapaxes(later, 0, 1), lambda drawn: drawn)
+        else:
+            actions = self._along_flow(observations, start)
         return from_units(actions, self.low, self.high)
 
     def several(
@@ -146,24 +169,33 @@ class DiffusionPolicy(eqx.Module):
         return repeated, self.sample(repeated, key)
 
     def _ancestral(
-        self, observations: Float[Array, "batch observation"], noise: Float[Array, "batch action"], key: PRNGKeyArray
+        self,
+        observations: Float[Array, "batch observation"],
+        noise: Float[Array, "batch action"],
+        later: Array,
+        drawn: Callable[[Array], Array],
     ) -> Float[Array, "batch action"]:
-        """One level at a time, from the posterior q(x_(n-1) | x_n, denoised x) of Ho et al. (2020), equation 7."""
-        scales = signal_scale(np.arange(self.levels + 1) / self.levels)
-        kept = (scales[1:] / scales[:-1]) ** 2  # alpha_n of the discrete schedule; beta_n = 1 - alpha_n
-        left, left_before = 1 - scales[1:] ** 2, 1 - scales[:-1] ** 2
-        of_denoised = (1 - kept) * scales[:-1] / left
-        of_noisy = left_before * np.sqrt(kept) / left
-        deviation = np.sqrt((1 - kept) * left_before / left)  # 0 at the last step
+        """One level at a time; ``drawn`` makes the noise of a step from its part of ``later``."""
         levels = jnp.arange(self.levels, 0, -1)
-        numbers = [jnp.asarray(part[::-1], jnp.float32) for part in (of_denoised, of_noisy, deviation)]
+        numbers = [jnp.asarray(part, jnp.float32) for part in posterior(self.levels)]
 
         def back(noisy: Array, step: tuple[Array, ...]) -> tuple[Array, None]:
-            level, of_denoised, of_noisy, deviation, key = step
+            level, of_denoised, of_noisy, deviation, given = step
             mean = of_denoised * self._denoise(noisy, level, observations) + of_noisy * noisy
-            return mean + deviation * jax.random.normal(key, noisy.shape), None
+            return mean + deviation * drawn(given), None
 
-        return jax.lax.scan(back, noise, (levels, *numbers, jax.random.split(key, self.levels)))[0]
+        return jax.lax.scan(back, noise, (levels, *numbers, later))[0]
+
+    def _along_flow(
+        self, observations: Float[Array, "batch observation"], noise: Float[Array, "batch action"]
+    ) -> Float[Array, "batch action"]:
+        chosen = self.solver_levels()
+        denoise: Denoise = lambda noisy, number: self._denoise(noisy, jnp.asarray(chosen[number]), observations)  # noqa: E731
+        return follow_probability_flow(denoise, noise, chosen / self.levels, self.solver_order)
+
+    def solver_levels(self) -> np.ndarray:
+        """The levels that the solver visits, falling, and 0 at the end."""
+        return np.round(np.linspace(self.levels, 0, self.solver_steps + 1)).astype(int)
 
     def _denoise(
         self,
@@ -173,11 +205,45 @@ class DiffusionPolicy(eqx.Module):
     ) -> Float[Array, "batch action"]:
         """The action behind a noisy one, within the box."""
         alpha = self._scales()[level]
-        noise = self.network(noisy, jnp.full(len(noisy), level), observations)
+        noise = self.network(noisy, jnp.full(noisy.shape[0], level), observations)
         return jnp.clip((noisy - jnp.sqrt(1 - alpha**2) * noise) / alpha, -1.0, 1.0)
 
     def _scales(self) -> Float[Array, " levels"]:
         return jnp.asarray(signal_scale(np.arange(self.levels + 1) / self.levels), jnp.float32)
+
+
+def posterior(levels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Weights of q(x_(n-1) | x_n, denoised x) of Ho et al. (2020), equation 7, from the highest level to the first.
+
+    Returns:
+        The factor of the denoised action, that of the noisy one, and the standard deviation, which is 0 at the end.
+    """
+    scales = signal_scale(np.arange(levels + 1) / levels)
+    kept = (scales[1:] / scales[:-1]) ** 2  # alpha_n of the discrete schedule; beta_n = 1 - alpha_n
+    left, left_before = 1 - scales[1:] ** 2, 1 - scales[:-1] ** 2
+    of_denoised = (1 - kept) * scales[:-1] / left
+    of_noisy = left_before * np.sqrt(kept) / left
+    deviation = np.sqrt((1 - kept) * left_before / left)
+    return of_denoised[::-1], of_noisy[::-1], deviation[::-1]
+
+
+def flow_steps(times: np.ndarray, order: int) -> list[tuple[float, float, float]]:
+    """The steps of `follow_probability_flow`: the factors of the noisy action, of the direction, and the slope in it.
+
+    The direction is the denoised action plus the slope times what it has changed by since the step before.
+    """
+    alpha = signal_scale(times)
+    sigma = np.sqrt(-np.expm1(2 * np.log(alpha)))
+    with np.errstate(divide="ignore"):
+        log_ratio = np.log(alpha) - np.log(sigma)  # lambda, infinite at time 0
+    steps: list[tuple[float, float, float]] = []
+    for now in range(len(times) - 1):
+        width = log_ratio[now + 1] - log_ratio[now]
+        slope = 0.0
+        if order == 2 and now > 0 and np.isfinite(width):
+            slope = float(width / (2 * (log_ratio[now] - log_ratio[now - 1])))
+        steps.append((float(sigma[now + 1] / sigma[now]), float(-alpha[now + 1] * np.expm1(-width)), slope))
+    return steps
 
 
 def follow_probability_flow(
@@ -194,18 +260,10 @@ def follow_probability_flow(
         times: falling, in [0, 1].
         order: 1 or 2.
     """
-    alpha = signal_scale(times)
-    sigma = np.sqrt(-np.expm1(2 * np.log(alpha)))
-    with np.errstate(divide="ignore"):
-        log_ratio = np.log(alpha) - np.log(sigma)  # lambda, infinite at time 0
     before = None
-    for now in range(len(times) - 1):
+    for now, (of_noisy, of_direction, slope) in enumerate(flow_steps(times, order)):
         denoised = denoise(noise, now)
-        width = log_ratio[now + 1] - log_ratio[now]
-        direction = denoised
-        if order == 2 and before is not None and np.isfinite(width):
-            width_before = log_ratio[now] - log_ratio[now - 1]
-            direction = denoised + float(width / (2 * width_before)) * (denoised - before)
-        noise = float(sigma[now + 1] / sigma[now]) * noise - float(alpha[now + 1] * np.expm1(-width)) * direction
+        direction = denoised if before is None or slope == 0 else denoised + slope * (denoised - before)
+        noise = of_noisy * noise + of_direction * direction
         before = denoised
     return noise

@@ -15,6 +15,7 @@ import numpy as np
 from seemrl.agents.agent import Agent, Transitions
 from seemrl.agents.registry import create_agent
 from seemrl.agents.updates import train_updates
+from seemrl.data.arrays import Floats
 from seemrl.data.dataset import Dataset
 from seemrl.data.following import known_next_actions, logged_next_actions
 from seemrl.files import append_json_line, write_json
@@ -72,6 +73,7 @@ class Run:
         directory: an existing run directory.
         environment: where to evaluate, or None.
         reward_bound: max|r| / (1 - discount).
+        standardisation: shift and scale of the observations, (observation size,) each.
     """
 
     config: TrainConfig
@@ -80,14 +82,10 @@ class Run:
     directory: Path
     environment: str | None
     reward_bound: float
+    standardisation: tuple[Floats, Floats]
     readings: list[Reading] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._mean, self._deviation = (
-            self.data.observation_statistics()
-            if self.config.normalize_observations
-            else (np.zeros(self.data.observation_size, np.float32), np.ones(self.data.observation_size, np.float32))
-        )
         self._rows = self.data.batch_rows(self.config.reading_rows, _READING_SEED)
         self._batch = Batch(*self._columns(self._rows))
         self.agent = create_agent(
@@ -95,7 +93,7 @@ class Run:
         )
         self._windows, self._learns_from = self._windowed(), None
         if self._windows is None:
-            whole = self._transitions(slice(None))
+            whole = self.transitions(slice(None))
             self._learns_from, self.agent = resampled(self.config, self.data, whole, self.agent, self.directory)
         self.step = 0
         self._stable_at = 0
@@ -112,7 +110,7 @@ class Run:
             data.terminals[rows].astype(np.float32),
         )
 
-    def _transitions(self, rows: slice | np.ndarray) -> Transitions:
+    def transitions(self, rows: slice | np.ndarray) -> Transitions:
         """These rows on the device."""
         transitions = Transitions(*map(jnp.asarray, self._columns(rows)))
         if self.data.discrete:
@@ -130,7 +128,7 @@ class Run:
             return None
         blocks = Blocks(len(self.data), min(ROWS_IN_BLOCK, wanted), config.seed)
         cycle = config.hyperparameters.updates_per_cycle
-        return Windows(self._transitions, blocks, wanted, max(1, wanted // config.batch_size // cycle) * cycle)
+        return Windows(self.transitions, blocks, wanted, max(1, wanted // config.batch_size // cycle) * cycle)
 
     def restore(self, warn: Callable[[str], object]) -> None:
         """Go back to the newest whole checkpoint (or the start), logs included; ``warn`` hears of damaged ones."""
@@ -206,7 +204,8 @@ class Run:
         return actions.argmax(axis=1) if self.data.discrete else actions
 
     def _normalized(self, observations: np.ndarray) -> np.ndarray:
-        return ((observations - self._mean) / self._deviation).astype(np.float32)
+        shift, scale = self.standardisation
+        return ((observations - shift) / scale).astype(np.float32)
 
     def _due(self, cadence: int) -> bool:
         return self.step % cadence == 0 or self.step == self.config.steps

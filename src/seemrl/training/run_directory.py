@@ -17,6 +17,7 @@ from seemrl.files import hold, read_json_lines, write_json, write_json_lines
 from seemrl.training.config import TrainConfig
 from seemrl.training.evaluation import reference_of
 from seemrl.training.online_config import OnlineConfig
+from seemrl.training.standardisation import KEY, standardisation_of, told_standardisation
 
 Settings = TypeVar("Settings", TrainConfig, OnlineConfig)
 Opened = TypeVar("Opened")
@@ -44,6 +45,7 @@ def description(config: TrainConfig, data: Dataset, run: Path, environment: str 
         "label": config.label or run.name,
         "config": flat_settings(config),
         "reward_bound": data.reward_bound(discount),
+        KEY: told_standardisation(*standardisation_of(config, data)),
         "data": {
             "source": data.source,
             "environment": environment,

@@ -14,6 +14,7 @@ from seemrl.training.config import TrainConfig
 from seemrl.training.evaluation import ActionBox, action_box, check_action_count, make_environment
 from seemrl.training.loop import Run
 from seemrl.training.run_directory import begin, check_same, description, held, stored_description
+from seemrl.training.standardisation import KEY, stored_standardisation
 
 
 def run_path(config: TrainConfig) -> Path:
@@ -49,14 +50,17 @@ def open_run(config: TrainConfig, notify: Callable[[str], object], data: Dataset
     path = run_path(config)
     described = description(config, data, path, environment)
     if config.resume:
-        check_same(path, stored_description(path), described)
-    else:
+        stored = stored_description(path)
+        check_same(path, stored, described)
+        described[KEY] = stored.get(KEY, described[KEY])  # observations are to be seen as they were
+    standardisation = stored_standardisation(path, described)
+    if not config.resume:
         begin(path, described)
     if config.resample == "advantage":
         notify(
             f"weighing by advantage: {config.advantage_rounds} x {config.advantage_updates:,} updates of a state value"
         )
-    run = Run(config, data, box, path, environment, described["reward_bound"])
+    run = Run(config, data, box, path, environment, described["reward_bound"], standardisation)
     if config.resume:
         run.restore(notify)
     return run
