@@ -23,7 +23,7 @@ def main(directory: Path, cases: Path) -> None:
         "safetensors": Rebuilt.load(directory)(*given.values()),
     }
     for name, outputs in found.items():
-        differences = [float(np.abs(a - b).max()) for a, b in zip(outputs, wanted, strict=True)]
+        differences = [np.abs(a - b).max() / max(1, np.abs(b).max()) for a, b in zip(outputs, wanted, strict=True)]
         print(directory.parent.name, name, *differences)
 
 

@@ -23,7 +23,7 @@ from seemrl.agents.agent import (
     shortened,
     start_optimizer,
 )
-from seemrl.agents.candidates import chosen, key_of_observations
+from seemrl.agents.candidates import candidates_from, candidates_noise, chosen, key_of_observations
 from seemrl.agents.config import OptimizerName
 from seemrl.agents.diffusion_ql_config import DiffusionQLConfig
 from seemrl.agents.losses import bootstrapped, td_loss
@@ -108,11 +108,7 @@ class DiffusionQL(Agent):
         self, observations: Float[Array, "batch observation"]
     ) -> tuple[Float[Array, "batch candidates draws action"], Float[Array, "batch candidates"]]:
         """What is random in `act` at these observations: standard normal numbers and standard Gumbel ones."""
-        sample_key, choice_key = jax.random.split(key_of_observations(self.key, observations))
-        count, candidates = len(observations), self.evaluation_actions
-        noise = self.policy.noise(count * candidates, sample_key)
-        gumbel = jax.random.gumbel(choice_key, (count, candidates))
-        return noise.reshape(count, candidates, *noise.shape[1:]), gumbel
+        return candidates_noise(self.key, observations, self.policy, self.evaluation_actions)
 
     def act_from(
         self,
@@ -124,13 +120,25 @@ class DiffusionQL(Agent):
 
         With zeros for ``gumbel`` that is the candidate of the highest value.
         """
-        candidates = noise.shape[1]
-        repeated = jnp.repeat(observations, candidates, axis=0)
-        actions = self.policy.sample_from(repeated, noise.reshape(-1, *noise.shape[2:]))
-        q = jnp.min(self.target_critic(repeated, actions), axis=0).reshape(-1, candidates)
+        actions, q = candidates_from(self.policy, self.target_critic, observations, noise)
         scores = q + gumbel
-        best = jax.nn.one_hot(jnp.argmax(scores, axis=1), candidates)
-        return jnp.sum(best[:, :, None] * actions.reshape(-1, candidates, actions.shape[-1]), axis=1), scores
+        best = jax.nn.one_hot(jnp.argmax(scores, axis=1), scores.shape[1])
+        return jnp.sum(best[:, :, None] * actions, axis=1), scores
+
+    @property
+    def value_scale(self) -> Float[Array, ""]:
+        """What values are multiplied by in the scores of `act_from`."""
+        return jnp.ones(())
+
+    @property
+    def deciding_critic(self) -> TwinCritic:
+        """Whose values the scores are of."""
+        return self.target_critic
+
+    @property
+    def proposals(self) -> DiffusionPolicy:
+        """What candidates are drawn from."""
+        return self.policy
 
     def measured(self) -> Measured:
         """Both heads against the smaller target head."""

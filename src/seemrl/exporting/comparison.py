@@ -20,8 +20,8 @@ def largest_difference(
     """The largest difference over all rows, all outputs, and two sizes of the batch: all rows, and the first alone.
 
     Actions are compared in half-widths of the box, scores in units of the largest. A numbered action, or one chosen
-    among candidates, has to be the same wherever the best two scores are further apart than rounding may bring them:
-    twice the tolerance.
+    among candidates, has to be the same wherever the last score that is chosen and the next are further apart than
+    rounding may bring them: twice the tolerance.
 
     Args:
         policy: what was exported.
@@ -55,7 +55,7 @@ def _difference(
     if len(wanted) > 1:
         scale = max(1.0, float(np.abs(wanted[1]).max()))
         differences.append(float(np.abs(found[1] - wanted[1]).max()) / scale)
-        decided = _gap(wanted[1]) > 2 * tolerance * scale
+        decided = _gap(wanted[1], policy.chosen) > 2 * tolerance * scale
     apart = np.abs(found[0].astype(np.float64) - wanted[0])[decided]
     if policy.discrete:
         differences.append(np.inf if apart.any() else 0.0)
@@ -65,9 +65,9 @@ def _difference(
     return float(np.max(differences))
 
 
-def _gap(scores: NDArray[Any]) -> NDArray[Any]:
-    """How far the best of a row is from the next."""
-    if scores.shape[1] < 2:
+def _gap(scores: NDArray[Any], chosen: int) -> NDArray[Any]:
+    """How far the last of so many chosen ones of a row is from the next."""
+    if scores.shape[1] <= chosen:
         return np.full(len(scores), np.inf)
     ordered = np.sort(scores, axis=1)
-    return ordered[:, -1] - ordered[:, -2]
+    return ordered[:, -chosen] - ordered[:, -chosen - 1]

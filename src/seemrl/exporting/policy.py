@@ -61,17 +61,22 @@ class Policy:
     random: bool
 
     @property
+    def chosen(self) -> int:
+        """Candidates whose mean is played; 1 where an action is chosen, or none is."""
+        return getattr(self.agent, "averaged_actions", 1)
+
+    @property
     def inputs(self) -> tuple[Port, ...]:
         """What it takes: raw observations, then random numbers."""
         observations = Port("observations", self.mean.shape, "float32", "as the environment gives them")
         if not self.random:
             return (observations,)
         candidates = self.agent.evaluation_actions
-        shape = (candidates, self.agent.policy.draws, len(self.box.low))
+        shape = (candidates, self.agent.proposals.draws, len(self.box.low))
         return (
             observations,
             Port("noise", shape, "float32", "independent standard normal numbers: candidates, draws, action"),
-            Port("gumbel", (candidates,), "float32", "standard Gumbel numbers, -log(-log(u)); 0: the best candidate"),
+            Port("gumbel", (candidates,), "float32", "standard Gumbel numbers, -log(-log(u)); 0: the best candidates"),
         )
 
     @property
@@ -85,7 +90,7 @@ class Policy:
         actions = Port("actions", (len(self.box.low),), "float32", "inside the box, in the environment's units")
         if not self.random:
             return (actions,)
-        scores = Port("scores", (self.agent.evaluation_actions,), "float32", "of each candidate: value + gumbel")
+        scores = Port("scores", (self.agent.evaluation_actions,), "float32", "of each candidate: scaled value + gumbel")
         return actions, scores
 
     def __call__(self, observations: jax.Array, *noise: jax.Array) -> tuple[jax.Array, ...]:

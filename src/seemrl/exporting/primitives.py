@@ -190,6 +190,12 @@ def _cut(graph: Graph, equation: Any, values: Operand, starts: Any, stops: Any, 
     )
 
 
+@_translates("top_k")
+def _top_k(graph: Graph, equation: Any, given: Sequence[Operand]) -> list[Operand]:
+    values, places = graph.node("TopK", [given[0], _axes([equation.params["k"]])], 2, axis=-1)
+    return [values, graph.one("Cast", places, to=element_type(equation.outvars[1].aval.dtype))]
+
+
 @_translates("gather")
 def _gather(graph: Graph, equation: Any, given: Sequence[Operand]) -> list[Operand]:
     """One slice at a known place, or whole slices along one axis: what indexing with numbers is traced as."""

@@ -111,9 +111,9 @@ class Rebuilt:
             before = denoised
         actions = self._apply(told["box"], noisy)
         values = [self._run(head, np.concatenate([repeated, actions], axis=1)) for head in told["critics"]]
-        scores = np.min(values, axis=0).reshape(batch, candidates) + gumbel
-        each = actions.reshape(batch, candidates, -1)
-        return [each[np.arange(batch), scores.argmax(axis=1)], scores]
+        scores = np.float32(told["value_scale"]) * np.min(values, axis=0).reshape(batch, candidates) + gumbel
+        each, best = actions.reshape(batch, candidates, -1), np.argsort(-scores, axis=1)[:, : told["averaged"]]
+        return [np.take_along_axis(each, best[:, :, None], axis=1).mean(axis=1), scores]
 
     def _denoised(self, told: Mapping[str, Any], noisy: Values, level: int, observations: Values) -> Values:
         """The action that the predictor sees behind a noisy one, in [-1, 1]."""

@@ -34,7 +34,7 @@ def recipe_of(policy: Policy) -> tuple[dict[str, Any], Arrays]:
     writer = _Writer()
     standardise = writer.layer("standardise", "observations", shift=policy.mean, scale=policy.deviation)
     if policy.random:
-        recipe = {"layers": [standardise], "diffusion": _diffusion(writer, policy.agent)}
+        recipe = {"layers": [standardise], "diffusion": _diffusion(writer, policy)}
     elif policy.discrete:
         layers = writer.network("critic", policy.agent.critic.network)
         recipe = {"layers": [standardise, *layers, {"kind": "argmax"}]}
@@ -55,8 +55,9 @@ def _actor(writer: "_Writer", actor: Any) -> list[Layer]:
     raise UnknownPartError(type(actor).__name__)
 
 
-def _diffusion(writer: "_Writer", agent: Any) -> dict[str, Any]:
-    sampler: DiffusionPolicy = agent.policy
+def _diffusion(writer: "_Writer", policy: Policy) -> dict[str, Any]:
+    agent = policy.agent
+    sampler: DiffusionPolicy = agent.proposals
     wide, narrow = sampler.network.embedding
     embedding = [*writer.part("embedding.0", wide), {"kind": "mish"}, *writer.part("embedding.1", narrow)]
     *hidden, last = sampler.network.linears
@@ -71,8 +72,10 @@ def _diffusion(writer: "_Writer", agent: Any) -> dict[str, Any]:
         "predictor": predictor,
         "box": writer.box(sampler.low, sampler.high),
         "critics": [
-            writer.network(f"target_critic.{number}", head) for number, head in enumerate(agent.target_critic.heads)
+            writer.network(f"critic.{number}", head) for number, head in enumerate(agent.deciding_critic.heads)
         ],
+        "value_scale": float(agent.value_scale),
+        "averaged": policy.chosen,
     }
 
 
@@ -148,7 +151,7 @@ class _Writer:
         raise UnknownPartError(type(part).__name__)
 
     def _mlp(self, place: str, network: MLP) -> list[Layer]:
-        layers: list[Layer] = []
+        layers = [] if network.input_norm is None else self.part(f"{place}.inputs.norm", network.input_norm)
         for number, (linear, norm) in enumerate(zip(network.linears[:-1], network.norms, strict=True)):
             layers += self.part(f"{place}.{number}", linear)
             normalise = [] if norm is None else self.part(f"{place}.{number}.norm", norm)
