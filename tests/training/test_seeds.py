@@ -8,8 +8,9 @@ from rich.console import Console
 from small_runs import SMALL, abandon_at, assert_same_outcome, begin, complete
 
 from seemrl.errors import InputError
+from seemrl.training.config import TrainConfig
 from seemrl.training.run_directory import sole_writer
-from seemrl.training.seeds import seed_settings, train_seeds
+from seemrl.training.seeds import begun_seeds, seed_settings, train_seeds
 from seemrl.training.setup import run_path
 
 
@@ -43,3 +44,11 @@ def test_a_seed_that_is_training_is_not_resumed_beside_itself(tmp_path):
     with sole_writer(alone.directory), pytest.raises(InputError, match="another process is writing in it"):
         train_seeds(settings, Console(quiet=True))
     assert (alone.directory / "readings.jsonl").read_bytes() == before
+
+
+def test_seeds_on_data_are_found_in_their_directory(tmp_path):
+    for seed in (3, 5):
+        begin(tmp_path / "all" / f"seed{seed}", seed=seed, label=f"mine, seed {seed}")
+    config = begun_seeds(tmp_path / "all", TrainConfig)
+    assert config is not None and (config.seed, config.seeds, config.label) == (3, 3, "mine")
+    assert begun_seeds(tmp_path, TrainConfig) is None

@@ -3,22 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from seemrl.agents.config import AgentConfig
 from seemrl.agents.registry import CONFIGS
 from seemrl.errors import InputError
 from seemrl.training.backend import prepare_jax
 from seemrl.training.config import TrainConfig
-from seemrl.training.online_config import OnlineConfig
-from seemrl.training.run_directory import stored_settings
+from seemrl.training.run_directory import Settings, is_run, stored_settings
+from seemrl.training.seeds import begun_seeds
 from seemrl.training.showing import remarks, show_training
-
-Settings = TypeVar("Settings", TrainConfig, OnlineConfig)
 
 
 def default_settings(arguments: Sequence[str], kind: type[Settings], usual: type[AgentConfig]) -> Settings:
-    """Defaults for the command line: those of the agent it names; with --resume, of the run in --out.
+    """Defaults for the command line: those of the agent it names; with --resume, of the run or the seeds in --out.
 
     An agent that does not exist is left for the parser to refuse.
 
@@ -37,7 +35,8 @@ def default_settings(arguments: Sequence[str], kind: type[Settings], usual: type
     out = value_of("--out", arguments)
     if out is None:
         raise InputError("--resume: which run? name its directory with --out")
-    return replace(stored_settings(Path(out), kind), out=out, resume=False)
+    seeds = None if is_run(Path(out)) else begun_seeds(Path(out), kind)
+    return replace(seeds or stored_settings(Path(out), kind), out=out, resume=False)
 
 
 def value_of(option: str, arguments: Sequence[str]) -> str | None:
@@ -77,22 +76,13 @@ def run_train(config: TrainConfig) -> Path:
 
 
 def _train_seeds(config: TrainConfig, console: Any) -> Path:
-    from seemrl.training.scores import aggregate, score_of
-    from seemrl.training.seeds import seed_settings, train_seeds
+    from seemrl.training.seeds import seed_settings, tell_scores, train_seeds
     from seemrl.training.setup import run_path
 
     config.check()
     out = run_path(config)
     settings = seed_settings(config, out)
     train_seeds(settings, console)
-    scores = [score for score in (score_of(Path(setting.out)) for setting in settings) if score is not None]
-    for name, values in {
-        "final return": [score.final for score in scores],
-        "return over the last ten evaluations": [score.last_ten for score in scores],
-    }.items():
-        if values:
-            found = aggregate(values)
-            interval = "" if found.interval is None else " (95%: {:.1f} to {:.1f})".format(*found.interval)
-            console.print(f"{name}: interquartile mean {found.mean:.1f}{interval} over {len(values)} seeds")
+    tell_scores(settings, console)
     print(out)
     return out

@@ -49,6 +49,9 @@ class OnlineConfig(Generic[Hyperparameters]):
     """Episodes per evaluation."""
     reading_rows: int = 96
     """Transitions each reading is taken on, drawn anew from the replay."""
+    seeds: int = 1
+    """Train as many seeds, --seed and those that follow, each in a directory of its own inside --out, as many side by
+    side as there are cores."""
     label: str = ""
     """Name of the run in reports; default: its directory's name."""
     resume: bool = False
@@ -73,9 +76,11 @@ class OnlineConfig(Generic[Hyperparameters]):
         require_option(
             self.hyperparameters.explores, "agent", agent, "one that explores: sac, crossq, edac, msg or td3"
         )
-        for name in ("steps", "environments", "buffer_size", "batch_size", "evaluation_episodes", "reading_rows"):
+        counts = ("steps", "environments", "buffer_size", "batch_size", "evaluation_episodes", "reading_rows", "seeds")
+        for name in counts:
             require_option(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
-        require_option(0 <= self.seed < 2**32, "seed", self.seed, f"from 0 to {2**32 - 1}")  # JAX keeps 32 bits
+        last = 2**32 - self.seeds  # JAX keeps 32 bits of a seed
+        require_option(0 <= self.seed <= last, "seed", self.seed, f"from 0 to {last}")
         ratio, count = self.updates_per_step, self.environments
         require_option(0 < ratio < math.inf, "updates_per_step", ratio, "finite and above 0")
         updates, cycle = self.updates_per_turn, self.hyperparameters.updates_per_cycle

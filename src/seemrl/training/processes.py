@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seemrl.training.config import TrainConfig
+from seemrl.training.online_config import OnlineConfig
 
 _ONE_THREAD_EACH = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _MOST_BARS = 16
@@ -29,7 +30,7 @@ class News:
 
     Attributes:
         run: its place among the settings.
-        step: updates done.
+        step: updates done, or steps in the environment.
         state: its verdict, or what it is about.
         line: for the terminal; empty where there is nothing to say.
         ended: whether the run is over, or was left because time was up.
@@ -44,7 +45,7 @@ class News:
 
 def train_at_once(
     names: Sequence[str],
-    settings: Sequence[TrainConfig],
+    settings: Sequence[TrainConfig | OnlineConfig],
     console: Any,
     *,
     processes: int | None = None,
@@ -56,7 +57,7 @@ def train_at_once(
 
     Args:
         names: of the runs, on the console.
-        settings: of each run; one with ``resume`` goes on from its checkpoint.
+        settings: of each run, on data or in an environment; one with ``resume`` goes on from its checkpoint.
         console: of rich.
         processes: most at a time; None: as many as there are cores.
         seconds: begin no run after so long, and leave those that are training at their next stop, to be resumed.
@@ -124,7 +125,7 @@ def _prepare(told: Any) -> None:
     threading.Thread(target=end_with_parent, daemon=True).start()
 
 
-def _train_one(number: int, config: TrainConfig, until: float | None) -> None:
+def _train_one(number: int, config: TrainConfig | OnlineConfig, until: float | None) -> None:
     """In a process of its own: one run from its beginning, or from its checkpoint, to its end or until time is up."""
     if until is not None and time.time() > until:
         return
@@ -133,10 +134,8 @@ def _train_one(number: int, config: TrainConfig, until: float | None) -> None:
     prepare_jax()
     import jax
 
-    from seemrl.training.setup import held_run
-
     verdict, step = "", 0
-    with held_run(config, lambda line: _tell(News(number, 0, "", line))) as run:
+    with _held(config, lambda line: _tell(News(number, 0, "", line))) as run:
         step = run.step
         _tell(News(number, step, "compiling"))
         for progress in run.train():
@@ -149,3 +148,14 @@ def _train_one(number: int, config: TrainConfig, until: float | None) -> None:
                 break
     _tell(News(number, step, verdict, ended=True))
     jax.clear_caches()  # the next run here may have other shapes; its programs come from the disk
+
+
+def _held(config: TrainConfig | OnlineConfig, notify: Callable[[str], object]) -> Any:
+    """The run of these settings, on data or in an environment, held against other processes."""
+    if isinstance(config, OnlineConfig):
+        from seemrl.training.online_command import held_online, online_path
+
+        return held_online(config, online_path(config), notify)
+    from seemrl.training.setup import held_run
+
+    return held_run(config, notify)
