@@ -111,7 +111,7 @@ def test_real_readings_keep_to_the_share():
             shares.append(monitor.time_share)
 
     for turn in range(20):  # until there were some, however long one takes here
-        loop.train(500, lambda step, before=500 * turn: after(before + step))
+        loop.train(500, after, first=500 * turn + 1)
         if len(shares) >= 3:
             break
     assert len(shares) >= 3 and shares[0] == 0
