@@ -73,7 +73,7 @@ def test_agents_are_above_or_below_where_the_interval_says_so(tmp_path):
     assert "| 100.0 | not apart (-0) | – |" in rows["bc"] or "| 100.0 | not apart (-1) | – |" in rows["bc"]
     assert "| 100.0 | above (+56) | above (+57) |" in rows["iql"]
     assert "| 100.0 | below (-90) | below (-89) |" in rows["cql"]
-    assert "| 1 | 500.0 | 500.0 | 100.0 | not apart (+400) | not apart (+400) |" in rows["awac"]  # of a single run
+    assert "| 1 | 500.0 | 500.0 | 100.0 | one run (+400) | one run (+400) |" in rows["awac"]
     told = json.loads((tmp_path / "results.json").read_text())
     assert {row["behaviour_return"] for row in told["arms"]} == {100.0}
     with pytest.raises(InputError, match="no evaluated run is whole"):

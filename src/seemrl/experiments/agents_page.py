@@ -43,7 +43,7 @@ def _notes(found: Sequence[Compared]) -> list[str]:
         "the two differ. Undiscounted returns; interquartile means over runs, in brackets 95% bootstrap intervals.",
         "Against the behaviour (the mean return of the policy that gathered the data) and against cloning (the runs of "
         "bc on the same data), by the last ten: above or below where the interval, or that of the difference, leaves "
-        "out zero; else not apart, and so for a single run.",
+        "out zero; else not apart. A single run has no interval.",
     ]
 
 
@@ -76,7 +76,9 @@ def _less(found: Aggregate, number: float) -> Aggregate:
 
 def _beside(difference: Aggregate) -> str:
     """Above, below, or not to be told apart."""
-    if difference.interval is None or difference.interval[0] <= 0 <= difference.interval[1]:
+    if difference.interval is None:
+        return f"one run ({difference.mean:+.0f})"
+    if difference.interval[0] <= 0 <= difference.interval[1]:
         return f"not apart ({difference.mean:+.0f})"
     return f"{'above' if difference.mean > 0 else 'below'} ({difference.mean:+.0f})"
 
