@@ -28,6 +28,7 @@ from plain_diffusion import PlainDiffusion
 from cases import ACTION
 from oracles import InTorch
 from seemrl.agents.agent import Transitions
+from seemrl.agents.candidates import evaluation_noise, played_from
 from seemrl.agents.sfbc import SfBC
 from seemrl.agents.sfbc_config import SfBCConfig
 from seemrl.cli import main
@@ -110,6 +111,27 @@ def test_evaluation_plays_the_mean_of_the_best_candidates():
     played = np.asarray(agent.act(observations))
     np.testing.assert_allclose(played, wanted, rtol=1e-5, atol=1e-6)
     assert np.all(played >= np.asarray(LOW, np.float32)) and np.all(played <= np.asarray(HIGH, np.float32))
+
+
+def test_actions_from_given_noise_are_those_of_evaluation():
+    agent, observations = learner(), transitions().observations
+    found, scores = played_from(agent, observations, *evaluation_noise(agent, observations))
+    np.testing.assert_allclose(found, agent.act(observations), atol=1e-6)
+    assert scores.shape == (len(observations), agent.evaluation_actions)
+
+
+def test_candidates_of_equal_scores_are_averaged_and_not_added_up():
+    """More than are played: those of a policy at the ends of the box are equal."""
+    agent, observations = learner(), transitions().observations
+    noise, _ = evaluation_noise(agent, observations)
+
+    def alike(count: int) -> jnp.ndarray:
+        several = jnp.broadcast_to(noise[:, :1], (len(noise), count, *noise.shape[2:]))
+        return played_from(agent, observations, several, jnp.zeros((len(noise), count)))[0]
+
+    found, only = alike(agent.evaluation_actions), alike(agent.averaged_actions)
+    np.testing.assert_allclose(found, only, atol=1e-6)
+    assert bool(((found >= jnp.asarray(LOW)) & (found <= jnp.asarray(HIGH))).all())
 
 
 def bits_of(array: Any) -> np.ndarray:

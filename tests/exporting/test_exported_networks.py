@@ -56,7 +56,7 @@ def policy_with(name, **options) -> Policy:
     config = CONFIGS[name](**chosen)
     agent = moved(create_agent(config, 5, LOW, HIGH, 0))
     mean, deviation = np.linspace(-1, 2, 5, dtype=np.float32), np.linspace(0.3, 4, 5, dtype=np.float32)
-    return Policy(agent, mean, deviation, ActionBox(LOW, HIGH), False, hasattr(agent, "act_from"))
+    return Policy(agent, mean, deviation, ActionBox(LOW, HIGH), False, hasattr(agent, "proposals"))
 
 
 def assert_alike(policy: Policy, place: Path) -> None:

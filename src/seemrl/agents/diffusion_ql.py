@@ -23,7 +23,7 @@ from seemrl.agents.agent import (
     shortened,
     start_optimizer,
 )
-from seemrl.agents.candidates import candidates_from, candidates_noise, chosen, key_of_observations
+from seemrl.agents.candidates import chosen, key_of_observations
 from seemrl.agents.config import OptimizerName
 from seemrl.agents.diffusion_ql_config import DiffusionQLConfig
 from seemrl.agents.losses import bootstrapped, td_loss
@@ -104,30 +104,14 @@ class DiffusionQL(Agent):
         q = jnp.min(self.target_critic(repeated, actions), axis=0).reshape(-1, self.evaluation_actions)
         return chosen(actions, jax.random.categorical(choice_key, q))
 
-    def evaluation_noise(
-        self, observations: Float[Array, "batch observation"]
-    ) -> tuple[Float[Array, "batch candidates draws action"], Float[Array, "batch candidates"]]:
-        """What is random in `act` at these observations: standard normal numbers and standard Gumbel ones."""
-        return candidates_noise(self.key, observations, self.policy, self.evaluation_actions)
-
-    def act_from(
-        self,
-        observations: Float[Array, "batch observation"],
-        noise: Float[Array, "batch candidates draws action"],
-        gumbel: Float[Array, "batch candidates"],
-    ) -> tuple[Float[Array, "batch action"], Float[Array, "batch candidates"]]:
-        """`act` with its random numbers given, and the candidates' scores: the action of the highest is taken.
-
-        With zeros for ``gumbel`` that is the candidate of the highest value.
-        """
-        actions, q = candidates_from(self.policy, self.target_critic, observations, noise)
-        scores = q + gumbel
-        best = jax.nn.one_hot(jnp.argmax(scores, axis=1), scores.shape[1])
-        return jnp.sum(best[:, :, None] * actions, axis=1), scores
+    @property
+    def averaged_actions(self) -> int:
+        """Candidates that are played."""
+        return 1
 
     @property
     def value_scale(self) -> Float[Array, ""]:
-        """What values are multiplied by in the scores of `act_from`."""
+        """What values are multiplied by in the scores of candidates."""
         return jnp.ones(())
 
     @property

@@ -22,7 +22,7 @@ from seemrl.agents.agent import (
     numbers_of,
     start_optimizer,
 )
-from seemrl.agents.candidates import candidates_from, candidates_noise, chosen, key_of_observations
+from seemrl.agents.candidates import chosen, key_of_observations
 from seemrl.agents.config import OptimizerName
 from seemrl.agents.losses import bootstrapped, td_loss
 from seemrl.agents.sfbc_config import SfBCConfig
@@ -105,28 +105,9 @@ class SfBC(Agent):
         each = actions.reshape(len(observations), count, -1)
         return jnp.mean(jnp.take_along_axis(each, picked[:, :, None], axis=1), axis=1)
 
-    def evaluation_noise(
-        self, observations: Float[Array, "batch observation"]
-    ) -> tuple[Float[Array, "batch candidates draws action"], Float[Array, "batch candidates"]]:
-        """What is random in `act` at these observations: standard normal numbers and standard Gumbel ones."""
-        return candidates_noise(self.key, observations, self.behaviour, self.evaluation_actions)
-
-    def act_from(
-        self,
-        observations: Float[Array, "batch observation"],
-        noise: Float[Array, "batch candidates draws action"],
-        gumbel: Float[Array, "batch candidates"],
-    ) -> tuple[Float[Array, "batch action"], Float[Array, "batch candidates"]]:
-        """`act` with its random numbers given, and the candidates' scores: the mean of the highest is taken."""
-        actions, q = candidates_from(self.behaviour, self.critic, observations, noise)
-        scores = self._logits(q, self.scalars.evaluation_inverse_temperature) + gumbel
-        least = jax.lax.top_k(scores, self.averaged_actions)[0][:, -1:]
-        picked = (scores >= least).astype(actions.dtype)
-        return jnp.sum(picked[:, :, None] * actions, axis=1) / self.averaged_actions, scores
-
     @property
     def value_scale(self) -> Float[Array, ""]:
-        """What values are multiplied by in the scores of `act_from`."""
+        """What values are multiplied by in the scores of candidates."""
         return self._logits(jnp.ones(()), self.scalars.evaluation_inverse_temperature)
 
     @property

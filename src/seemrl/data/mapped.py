@@ -7,7 +7,8 @@ DIRECTORY/observations.npy     and so on, one file for each array of `Dataset`
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +53,8 @@ def save_mapped(dataset: Dataset, directory: str | Path) -> None:
         InputError: something is there already, or it cannot be written.
     """
     directory = Path(directory)
-    if directory.exists():
-        raise refusal(directory, "exists already; choose another place, or delete it")
-    try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
+    with _making(directory):
         write_directory_atomically(directory, lambda temporary: _write(dataset, temporary))
-    except OSError as error:
-        raise refusal(directory, f"cannot be written ({error.strerror or error}); choose another place") from error
 
 
 def map_d4rl(path: str | Path, directory: str | Path) -> Dataset:
@@ -77,19 +73,26 @@ def map_d4rl(path: str | Path, directory: str | Path) -> Dataset:
         InputError: as `seemrl.load_d4rl`, or the directory exists or cannot be written; nothing is left of it then.
     """
     directory = Path(directory)
-    if directory.exists():
-        raise refusal(directory, "exists already; choose another place, or delete it")
-    try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
+    with _making(directory):
         scratch = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", suffix=".tmp", dir=directory.parent))
-    except OSError as error:
-        raise refusal(directory, f"cannot be written ({error.strerror or error}); choose another place") from error
     try:
         found = read_d4rl(Path(path), _Scratch(scratch)).dataset()
         save_mapped(found, directory)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return read_mapped(directory).dataset()
+
+
+@contextmanager
+def _making(directory: Path) -> Generator[None]:
+    """While a new directory is made, what keeps it from being there is told in one line."""
+    if directory.exists():
+        raise refusal(directory, "exists already; choose another place, or delete it")
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise refusal(directory, f"cannot be written ({error.strerror or error}); choose another place") from error
 
 
 class _Scratch:

@@ -10,6 +10,7 @@ import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
 
+from seemrl.agents.candidates import evaluation_noise, played_from
 from seemrl.agents.registry import create_agent
 from seemrl.errors import InputError
 from seemrl.training.config import TrainConfig
@@ -63,7 +64,7 @@ class Policy:
     @property
     def chosen(self) -> int:
         """Candidates whose mean is played; 1 where an action is chosen, or none is."""
-        return getattr(self.agent, "averaged_actions", 1)
+        return self.agent.averaged_actions if self.random else 1
 
     @property
     def inputs(self) -> tuple[Port, ...]:
@@ -99,7 +100,7 @@ class Policy:
         if self.discrete:
             values = self.agent.critic(standardised)
             return jnp.argmax(values, axis=1).astype(jnp.int32), values
-        return self.agent.act_from(standardised, *noise) if self.random else (self.agent.act(standardised),)
+        return played_from(self.agent, standardised, *noise) if self.random else (self.agent.act(standardised),)
 
     def evaluated(self, observations: NDArray[np.float32]) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
         """Inputs at these observations, random numbers included, and what evaluation makes of them.
@@ -109,7 +110,7 @@ class Policy:
         standardised = ((observations - self.mean) / self.deviation).astype(np.float32)
         inputs = [observations]
         if self.random:
-            inputs += [np.asarray(drawn) for drawn in self.agent.evaluation_noise(jnp.asarray(standardised))]
+            inputs += [np.asarray(drawn) for drawn in evaluation_noise(self.agent, jnp.asarray(standardised))]
         actions = np.asarray(act(self.agent, jnp.asarray(standardised)))
         if self.discrete:
             actions = actions.argmax(axis=1).astype(np.int32)
@@ -165,7 +166,7 @@ def _trained(run: Path, which: Which, described: dict[str, Any], source: str) ->
         box = ActionBox((-1.0,) * data.action_size, (1.0,) * data.action_size)
     agent, step = _learner(run, which, config, data.observation_size, box)
     mean, deviation = standardisation(run, config, described, data)
-    policy = Policy(agent, mean, deviation, box, discrete, hasattr(agent, "act_from"))
+    policy = Policy(agent, mean, deviation, box, discrete, hasattr(agent, "proposals"))
     rows = np.sort(np.random.default_rng(0).choice(len(data), min(_ROWS, len(data)), replace=False))
     return Exported(policy, data.observations[rows].astype(np.float32), _told(described, environment, which, step))
 

@@ -102,8 +102,8 @@ def read_checkpoint(config: MeasureConfig) -> Answer:
     if config.advise:
         if config.policy == "uniform":
             policy = uniform_policy(data, config.seed)  # the same actions again
-        seen, following = as_seen(data, config.normalize_observations), known_next_actions(data, rows)
-        about = {"data": seen, "next_actions": following, "reading": reading}
+        seen = as_seen(data, *data.observation_statistics()) if config.normalize_observations else data
+        about = {"data": seen, "next_actions": known_next_actions(data, rows), "reading": reading}
         advice = _told_as_theirs(factory, advise_with_data, critic, batch, policy, **about, **options)
     bound = None if config.discount == 1 else data.reward_bound(config.discount) or None
     verdict, why = judge_one(reading, bound)

@@ -21,7 +21,7 @@ from seemrl.data.following import known_next_actions, logged_next_actions
 from seemrl.files import append_json_line, write_json
 from seemrl.instrument.batch import Batch
 from seemrl.instrument.forecast import Forecast, forecast
-from seemrl.instrument.forecast.advice import Advice, advise_with_data
+from seemrl.instrument.forecast.advice import Advice, advise_with_data, as_seen
 from seemrl.instrument.forecast.candidates import LAYER_NORM
 from seemrl.instrument.forecast.verdict import ALARMS
 from seemrl.instrument.reading import Reading
@@ -257,10 +257,8 @@ class Run:
     def _looked_at(self) -> Dataset:
         """What mistakes are looked for in, as the critic sees it: the data, or as many of their first rows as fit."""
         part = slice(self.config.window_rows or None)
-        arrays = {name: array[part] for name, array in self.data.arrays().items()}
-        for name in ("observations", "next_observations"):
-            arrays[name] = self._normalized(arrays[name])
-        return replace(self.data, **arrays)
+        first = replace(self.data, **{name: array[part] for name, array in self.data.arrays().items()})
+        return as_seen(first, *self.standardisation)
 
     @property
     def homogeneous_depth(self) -> int | None:

@@ -68,11 +68,6 @@ class Windows:
         self._coming: dict[int, Future[Transitions]] = {}
         self._here: tuple[int, Transitions] | None = None
 
-    @property
-    def rows(self) -> int:
-        """In each window."""
-        return self._blocks_in_window * self._blocks.size
-
     def at(self, step: int) -> tuple[Transitions, int]:
         """What the update after so many learns from, and the step at which the next window comes."""
         number = step // self.updates

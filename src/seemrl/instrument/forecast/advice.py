@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
+from seemrl.data.arrays import Floats
 from seemrl.data.dataset import Dataset
 from seemrl.instrument.batch import Batch
 from seemrl.instrument.forecast.candidates import Variants
@@ -80,13 +81,10 @@ def advise_with_data(
     return Advice(reading.step, tuple(remedies), tuple(signs))
 
 
-def as_seen(data: Dataset, normalized: bool) -> Dataset:
-    """The data set as a critic sees it: with standardised observations, if it was trained on those."""
-    if not normalized:
-        return data
-    mean, deviation = data.observation_statistics()
+def as_seen(data: Dataset, shift: Floats, scale: Floats) -> Dataset:
+    """The data set as a critic of standardised observations sees it: less ``shift``, over ``scale``."""
     return replace(
         data,
-        observations=(data.observations - mean) / deviation,
-        next_observations=(data.next_observations - mean) / deviation,
+        observations=(data.observations - shift) / scale,
+        next_observations=(data.next_observations - shift) / scale,
     )
